@@ -1,0 +1,1 @@
+"""Stateroom: runs of Terraform, somewhere else than on your machine."""

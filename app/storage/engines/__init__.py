@@ -1,0 +1,1 @@
+"""Tortoise's engines, made safe against cancellation and concurrent writers."""
