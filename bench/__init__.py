@@ -1,0 +1,1 @@
+"""How fast Stateroom is, each figure beside a comparison measured in the same run."""
