@@ -1,0 +1,1 @@
+"""The schema's history, in Tortoise's own migrations."""
