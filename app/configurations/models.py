@@ -1,0 +1,36 @@
+"""A configuration version: one upload of a workspace's Terraform files."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+
+class ConfigurationVersion(Model):
+    """`pending` until its archive came, then `uploaded`, or `errored` and why.
+
+    Speculative ones serve plan-only runs; provisional ones become current when their run applies.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
+        "models.Workspace", related_name="configuration_versions"
+    )
+    status = fields.CharField(max_length=16, default="pending")
+    source = fields.CharField(max_length=32, default="tfe-api")
+    speculative = fields.BooleanField(default=False)
+    provisional = fields.BooleanField(default=False)
+    auto_queue_runs = fields.BooleanField(default=True)
+    error = fields.CharField(max_length=64, null=True)
+    error_message = fields.TextField(null=True)
+    archive: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
+        "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    created_by_id = fields.CharField(max_length=32, null=True)
+    created_at = fields.DatetimeField()
+    uploaded_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "configuration_versions"
+        indexes = [Index(fields=("workspace_id", "created_at", "id"))]

@@ -1,0 +1,22 @@
+"""An organization: the border nothing crosses."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.models import Model
+
+
+class Organization(Model):
+    """Owns projects, workspaces and runs.  On the wire its name is its id; ours is `external-id`."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    name = fields.CharField(max_length=40, unique=True)
+    email = fields.CharField(max_length=254, null=True)
+    default_execution_mode = fields.CharField(max_length=16, default="remote")
+    plan_timeout_seconds = fields.IntField(null=True, description="null: the site's setting")
+    apply_timeout_seconds = fields.IntField(null=True, description="null: the site's setting")
+    running_jobs_cap = fields.IntField(null=True, description="null: the site's setting")
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "organizations"

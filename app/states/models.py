@@ -1,0 +1,73 @@
+"""State versions of a workspace and the outputs read from them."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+
+class StateVersion(Model):
+    """One state: `pending` until its bytes are stored, `finalized` then, `discarded` if they never came.
+
+    `intermediate` ones are snapshots taken under a lock; they join the chain only by becoming current.
+    `chain_hash` covers this version's content digest and its predecessor's chain hash.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
+        "models.Workspace", related_name="state_versions"
+    )
+    status = fields.CharField(max_length=16, default="pending")
+    serial = fields.BigIntField()
+    lineage = fields.CharField(max_length=255, default="")
+    md5 = fields.CharField(max_length=32)
+    size = fields.BigIntField(default=0)
+    intermediate = fields.BooleanField(default=False)
+    forced = fields.BooleanField(default=False)
+    content: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
+        "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    json_content: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
+        "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    sealed_json_outputs = fields.BinaryField(null=True, description="what the client sent as json-state-outputs")
+    run_id = fields.CharField(max_length=32, null=True)
+    created_by_id = fields.CharField(max_length=32, null=True)
+    previous_id = fields.CharField(max_length=32, null=True)
+    rollback_of_id = fields.CharField(max_length=32, null=True)
+    chain_hash = fields.CharField(max_length=64, null=True)
+    terraform_version = fields.CharField(max_length=64, null=True)
+    state_format = fields.IntField(null=True)
+    resources_processed = fields.BooleanField(default=False)
+    resources: list[dict[str, object]] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    modules: dict[str, object] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    providers: dict[str, object] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    created_at = fields.DatetimeField()
+    finalized_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "state_versions"
+        indexes = [
+            Index(fields=("workspace_id", "created_at", "id")),
+            Index(fields=("workspace_id", "status", "serial")),
+            Index(fields=("run_id",)),
+        ]
+
+
+class StateVersionOutput(Model):
+    """One output of a state version, its value sealed."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    state_version: fields.ForeignKeyRelation[StateVersion] = fields.ForeignKeyField(
+        "models.StateVersion", related_name="outputs"
+    )
+    name = fields.CharField(max_length=255)
+    sensitive = fields.BooleanField(default=False)
+    type = fields.CharField(max_length=32, default="string")
+    detailed_type: object = fields.JSONField(null=True)
+    sealed_value = fields.BinaryField()
+
+    class Meta:
+        table = "state_version_outputs"
+        indexes = [Index(fields=("state_version_id", "name"))]
