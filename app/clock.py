@@ -1,7 +1,8 @@
 """What time it is.
 
-All of Stateroom asks here, so a simulation can give every actor a clock of its own that runs, stops and jumps.
-Two times: `now` is for people and the wire and may jump; `monotonic` is for measuring how long something took.
+All of Stateroom asks here, so a simulation can give every actor a clock of its own that runs, stops and
+jumps. Two times: `now` is for people and the wire and may jump; `monotonic` is for measuring how long
+something took.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class SystemClock:
         return time.monotonic()
 
 
-_clock: ContextVar[Clock] = ContextVar("clock", default=SystemClock())
+_SYSTEM: Clock = SystemClock()
+_clock: ContextVar[Clock] = ContextVar("clock", default=_SYSTEM)
 
 
 def now() -> datetime:

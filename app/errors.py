@@ -1,14 +1,15 @@
 """What can go wrong, in the domain's words.
 
-The domain raises these and knows no status codes; each surface maps them once (API documents, pages, a run's failure
-message).  Each carries one sentence meant for its reader: what happened, why, what to do.
+The domain raises these and knows no status codes; each surface maps them once (API documents, pages, a
+run's failure message).  Each carries one sentence meant for its reader: what happened, why, what to do.
 """
 
 from __future__ import annotations
 
 
 class StateroomError(Exception):
-    """Something the reader of the sentence can understand and act on.  Anything else that is raised is a bug."""
+    """Something the reader of the sentence can understand and act on.  Anything else that is raised is a
+    bug."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -34,8 +35,8 @@ class Conflict(StateroomError):
 class Invalid(StateroomError):
     """What was asked for is not well formed or breaks a rule.
 
-    *field* names the attribute or relation in the domain's words (``"auto_apply"``); a surface turns it into its own
-    pointer.  One that begins with a slash is a pointer already and is passed on as it is.
+    *field* names the attribute or relation in the domain's words (``"auto_apply"``); a surface turns it
+    into its own pointer.  One that begins with a slash is a pointer already and is passed on as it is.
     """
 
     def __init__(self, sentence: str, *, field: str | None = None) -> None:
@@ -48,7 +49,8 @@ class Unauthenticated(StateroomError):
 
 
 class Unavailable(StateroomError):
-    """A part we depend on did not answer.  Promises that nothing was stored, because clients repeat the request."""
+    """A part we depend on did not answer.  Promises that nothing was stored, because clients repeat the
+    request."""
 
 
 class TooLarge(StateroomError):

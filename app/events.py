@@ -1,7 +1,7 @@
 """How a lower part tells a higher one that something happened, without knowing it.
 
-`app/wiring.py` says who listens.  A listener may hear an event twice, and none at all if the process dies in between;
-so it does nothing slow, and whatever it does can be done again.
+`app/wiring.py` says who listens.  A listener may hear an event twice, and none at all if the process dies
+in between; so it does nothing slow, and whatever it does can be done again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Announcement:
                 self._listeners.append(listener)
 
     async def announce(self, event: Any) -> bool:
-        """Tell everyone, one after the other.  True if all of them took it; a failure is logged and stops nobody."""
+        """Tell everyone, one after the other.  True if all of them took it; a failure is logged and stops
+        nobody."""
         heard = True
         for listener in tuple(self._listeners):
             try:

@@ -80,12 +80,14 @@ _SYMBOLS = string.ascii_letters + string.digits
 
 
 def random_suffix() -> str:
-    """The part after the hyphen.  The one source of randomness of ids: a simulation replaces this function."""
+    """The part after the hyphen.  The one source of randomness of ids: a simulation replaces this
+    function."""
     return "".join(secrets.choice(_SYMBOLS) for _ in range(SUFFIX_LENGTH))
 
 
 def new(kind: str) -> str:
-    """A fresh id: ``new("run")`` is ``run-`` and a suffix nobody can guess.  *kind* is a key of `PREFIXES`."""
+    """A fresh id: ``new("run")`` is ``run-`` and a suffix nobody can guess.  *kind* is a key of
+    `PREFIXES`."""
     return f"{PREFIXES[kind]}-{random_suffix()}"
 
 
@@ -93,8 +95,8 @@ def new(kind: str) -> str:
 def maker(kind: str) -> Callable[[], str]:
     """A function that makes ids of *kind*, to be the default of a model's field.
 
-    Always the same function, and importable as ``new_KIND``: migrations write the default down by that name, and would
-    see a change each time if it were a lambda or a partial.
+    Always the same function, and importable as ``new_KIND``: migrations write the default down by that
+    name, and would see a change each time if it were a lambda or a partial.
     """
     PREFIXES[kind]
 

@@ -1,7 +1,7 @@
 """A value that does not show itself.
 
-Printing, formatting, logging, pickling and dumping it to JSON give a mask or fail.  The only way in is `reveal`, which
-is easy to find in a review.
+Printing, formatting, logging, pickling and dumping it to JSON give a mask or fail.  The only way in is
+`reveal`, which is easy to find in a review.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ MASK = "[secret]"
 
 
 class Secret(Generic[T]):
-    """Holds a str or bytes.  Two are equal if their values are; comparing takes the same time wherever they differ."""
+    """Holds a str or bytes.  Two are equal if their values are; comparing takes the same time wherever they
+    differ."""
 
     __slots__ = ("__value",)
 
@@ -67,14 +68,15 @@ class Secret(Generic[T]):
         )
 
     @classmethod
-    def _validated(cls, value: Any, inner: type) -> Secret[Any]:
+    def _validated(cls, value: Any, inner: type[str] | type[bytes]) -> Secret[Any]:
         if isinstance(value, Secret):
             value = value.reveal()
         if isinstance(value, str) and inner is bytes:
             value = value.encode()
         if not isinstance(value, inner):
             raise ValueError(f"must be {inner.__name__}")
-        return cls(value)
+        sealed: Secret[Any] = Secret(value)
+        return sealed
 
 
 def _as_bytes(value: str | bytes) -> bytes:

@@ -1,8 +1,8 @@
 """Every setting of a server, in one place.
 
-A setting comes from the environment (``STATEROOM_PORT``), for secrets also from a file the environment names
-(``STATEROOM_DATABASE_URL_FILE``), or from a TOML file (``STATEROOM_CONFIG``), in this order.  The text under each field
-is its documentation: ``docs/settings.md`` is made from it.
+A setting comes from the environment (``STATEROOM_PORT``), for secrets also from a file the environment
+names (``STATEROOM_DATABASE_URL_FILE``), or from a TOML file (``STATEROOM_CONFIG``), in this order.  The
+text under each field is its documentation: ``docs/settings.md`` is made from it.
 """
 
 from __future__ import annotations
@@ -47,40 +47,47 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    # -- where things lie --------------------------------------------------------------------------------------------
+    # -- where things lie ------------------------------------------------------------------------------------
     data_dir: Path = Field(default_factory=lambda: _default_data_dir())
-    """Directory for everything kept on this machine: keys, working directories, and database, objects and queue where
-    no URL says otherwise.  Default: `$XDG_DATA_HOME/stateroom`, else `~/.local/share/stateroom`."""
+    """Directory for everything kept on this machine: keys, working directories, and database, objects and
+    queue where no URL says otherwise.  Default: `$XDG_DATA_HOME/stateroom`, else
+    `~/.local/share/stateroom`."""
     database_url: Secret[str] = Field(default=Secret(""), validate_default=False)
-    """Database: `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`.  Default: SQLite in the data directory."""
+    """Database: `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`.  Default: SQLite in the data
+    directory."""
+    database_pool: Count = 10
+    """Most connections to PostgreSQL that one process opens."""
     redis_url: Secret[str] | None = None
-    """Valkey or Redis: `redis://HOST:6379/0`, `rediss://…` or `unix:///PATH`.  Without one everything still works, but
-    jobs wait for the next look at the table and log readers see segments instead of lines."""
+    """Valkey or Redis: `redis://HOST:6379/0`, `rediss://…` or `unix:///PATH`.  Without one everything still
+    works, but jobs wait for the next look at the table and log readers see segments instead of lines."""
     objects_url: Secret[str] = Field(default=Secret(""), validate_default=False)
-    """Object store: `file:///DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.  Default:
-    `objects` in the data directory."""
+    """Object store: `file:///DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
+    Default: `objects` in the data directory."""
     objects_options: dict[str, str] = {}
-    """Options of the object store as obstore names them, a JSON object: `{"endpoint": "https://…", "region": "…"}`.
-    Credentials are better left to the environment variables of the store's own SDK."""
+    """Options of the object store as obstore names them, a JSON object: `{"endpoint": "https://…",
+    "region": "…"}`. Credentials are better left to the environment variables of the store's own SDK."""
     keys_file: Path | None = None
-    """The key ring that encrypts everything stored.  Default: `keys.json` in the data directory, made at first start."""
+    """The key ring that encrypts everything stored.  Default: `keys.json` in the data directory, made at
+    first start."""
     keys: Secret[str] | None = None
     """The key ring itself, as the text of a key file; goes before `keys_file`."""
     tools_dir: Path = Field(default=Path(), validate_default=False)
-    """Installed Terraform and OpenTofu versions, as `terraform/1.11.4/terraform`.  Default: `tools` in the data
-    directory."""
+    """Installed Terraform and OpenTofu versions, as `terraform/1.11.4/terraform`.  Default: `tools` in the
+    data directory."""
     mirror_dir: Path = Field(default=Path(), validate_default=False)
     """Filesystem mirror of providers, read-only for runs.  Default: `mirror` in the data directory."""
 
-    # -- how it is reached -------------------------------------------------------------------------------------------
+    # -- how it is reached -----------------------------------------------------------------------------------
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=8443, ge=0, le=65535)
     """Port to listen on."""
     external_url: str = Field(default="", validate_default=False)
-    """The URL people and terraform use: in links, discovery and signed URLs.  Default: `https://localhost:PORT`."""
+    """The URL people and terraform use: in links, discovery and signed URLs.  Default:
+    `https://localhost:PORT`."""
     internal_url: str = Field(default="", validate_default=False)
-    """The URL by which workers and the proxies of their sandboxes reach the API.  Default: the external one."""
+    """The URL by which workers and the proxies of their sandboxes reach the API.  Default: the external
+    one."""
     tls: bool = True
     """Speak HTTPS.  Terraform's discovery insists on it; without, only loopback may be listened on."""
     tls_certificate: Path | None = None
@@ -94,7 +101,7 @@ class Settings(BaseSettings):
     trusted_proxies: Words = ("127.0.0.1",)
     """Addresses whose forwarding headers are believed."""
 
-    # -- who may -----------------------------------------------------------------------------------------------------
+    # -- who may ---------------------------------------------------------------------------------------------
     organizations_open: bool = False
     """Let every user create organizations, not only site admins."""
     session_life: Seconds = 14 * 24 * 3600
@@ -104,18 +111,20 @@ class Settings(BaseSettings):
     signed_url_life: Seconds = 25 * 3600
     """Seconds a signed URL (log, state, archive) can be used."""
     api_rate_limit: int = Field(default=100, ge=0)
-    """Requests a second for each user or token owner, for each address when anonymous.  0 turns the limit off."""
+    """Requests a second for each user or token owner, for each address when anonymous.  0 turns the limit
+    off."""
     metrics_token: Secret[str] | None = None
     """Bearer token that may read `/metrics` from elsewhere than loopback."""
 
-    # -- workers -----------------------------------------------------------------------------------------------------
+    # -- workers ---------------------------------------------------------------------------------------------
     worker_slots: Count = Field(default_factory=lambda: len(os.sched_getaffinity(0)))
     """Phases one worker runs at a time.  Default: the number of cores."""
     sandbox: Literal["bwrap", "none"] = "bwrap"
-    """What confines a run.  `none` lets every run read and write as the worker's user: only for runs you would start
-    by hand."""
+    """What confines a run.  `none` lets every run read and write as the worker's user: only for runs you
+    would start by hand."""
     sandbox_uids: str = ""
-    """First uid of a range that is used one per slot when the worker runs as root.  Default: chosen from what is mapped."""
+    """First uid of a range that is used one per slot when the worker runs as root.  Default: chosen from
+    what is mapped."""
     organization_cap: Count | None = None
     """Most jobs of one organization at a time.  Default: none."""
     plan_timeout: Seconds = 2 * 3600
@@ -131,21 +140,23 @@ class Settings(BaseSettings):
     lease_expire: Seconds = 15
     """Seconds without a sign of life after which others end a lease."""
     lease_stop: Seconds = 10
-    """Seconds without a successful renewal after which a worker stops by itself.  Must be less than `lease_expire`."""
+    """Seconds without a successful renewal after which a worker stops by itself.  Must be less than
+    `lease_expire`."""
     adoption_wait: Seconds = 15 * 60
     """Seconds an apply whose worker is lost waits to be adopted before it is given up."""
     downloads: bool = True
     """Let workers download Terraform and OpenTofu releases (verified by checksum and signature)."""
 
-    # -- a run's network ---------------------------------------------------------------------------------------------
+    # -- a run's network -------------------------------------------------------------------------------------
     egress_public: bool = True
-    """Let runs reach every public host.  Private and metadata addresses are closed unless `egress_allow` names them."""
+    """Let runs reach every public host.  Private and metadata addresses are closed unless `egress_allow`
+    names them."""
     egress_allow: Words = ()
     """Hosts a run may reach: names, `*.suffix`, addresses or networks, each with an optional `:PORT`."""
     mirror_only: bool = False
     """Install providers from the mirror alone."""
 
-    # -- limits ------------------------------------------------------------------------------------------------------
+    # -- limits ----------------------------------------------------------------------------------------------
     max_json_body: Bytes = ByteSize(2 * 1024**2)
     """Largest JSON body of a request."""
     max_inline_state: Bytes = ByteSize(32 * 1024**2)
@@ -169,7 +180,7 @@ class Settings(BaseSettings):
     max_valkey_memory: Bytes = ByteSize(256 * 1024**2)
     """Memory of the embedded Valkey."""
 
-    # -- operation ---------------------------------------------------------------------------------------------------
+    # -- operation -------------------------------------------------------------------------------------------
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
     log_format: Literal["text", "json"] = "text"
@@ -216,8 +227,9 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         if not (self.tls or self.behind_proxy or self.host in LOOPBACK):
             raise ValueError(
-                f"host {self.host} without TLS would send tokens in clear text: set STATEROOM_TLS_CERTIFICATE and "
-                "STATEROOM_TLS_KEY, or STATEROOM_BEHIND_PROXY=true where a proxy ends TLS, or listen on 127.0.0.1"
+                f"host {self.host} without TLS would send tokens in clear text: set "
+                "STATEROOM_TLS_CERTIFICATE and STATEROOM_TLS_KEY, or STATEROOM_BEHIND_PROXY=true where a "
+                "proxy ends TLS, or listen on 127.0.0.1"
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError(
@@ -225,8 +237,8 @@ class Settings(BaseSettings):
             )
         if not self.lease_renew < self.lease_stop < self.lease_expire:
             raise ValueError(
-                "STATEROOM_LEASE_RENEW < STATEROOM_LEASE_STOP < STATEROOM_LEASE_EXPIRE must hold, or two workers could "
-                "believe that they hold the same job"
+                "STATEROOM_LEASE_RENEW < STATEROOM_LEASE_STOP < STATEROOM_LEASE_EXPIRE must hold, or two "
+                "workers could believe that they hold the same job"
             )
         return self
 
