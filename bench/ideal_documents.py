@@ -1,7 +1,7 @@
 """The smallest documents a stock CLI accepts, all of them about one run that has already finished.
 
-The CLI checks the type of every relation it knows and reads `permissions` and `actions` without asking whether they
-are there, so nothing here may be left out (go-tfe workspace.go, run.go, plan.go).
+The CLI checks the type of every relation it knows and reads `permissions` and `actions` without asking
+whether they are there, so nothing here may be left out (go-tfe workspace.go, run.go, plan.go).
 """
 
 from __future__ import annotations

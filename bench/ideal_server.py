@@ -1,8 +1,8 @@
 """A server that answers every call of a stock CLI at once, with a run that has already finished.
 
-It stores nothing, executes nothing and waits for nothing, so what a command takes against it is the client's own
-waiting: the floor under every server of this protocol.  It is started like the product (`--data`, `--port`), writes
-the same files for the client and prints the same ready line, so that one code drives both.
+It stores nothing, executes nothing and waits for nothing, so what a command takes against it is the client's
+own waiting: the floor under every server of this protocol. It is started like the product (`--data`,
+`--port`), writes the same files for the client and prints the same ready line, so that one code drives both.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ _NOT_FOUND: Answer = (404, {"errors": [{"status": "404", "title": "not found"}]}
 
 
 def answer(method: str, path: str, query: str, base: str) -> Answer:
-    """What to say to one call.  No state of a workspace exists, so its current version is among what is not found."""
+    """What to say to one call.  No workspace has a state, so current versions are among what is not found."""
     for accepted, pattern, answerer in _COMPILED:
         if accepted == method and (match := pattern.fullmatch(path)):
             return answerer(base=base, query=query, **match.groupdict())
@@ -178,7 +178,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def write_client_files(data: Path, port: int) -> tuple[Path, Path]:
-    """Make a CA and lay beside it what a client needs, under the product's names; return certificate and key."""
+    """Make a CA and what a client needs, under the product's names; return certificate and key."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     chain, key = data / "server.pem", data / "server-key.pem"

@@ -24,7 +24,7 @@ class ServerFailed(Exception):
     """A server did not come up, or did not go away."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Server:
     """A server that accepts requests, and the files it wrote for its clients."""
 
@@ -115,7 +115,7 @@ def _running(command: list[str], data: Path, environment: Mapping[str, str]) -> 
 
 
 def _wait_until_ready(process: subprocess.Popen[str], said: Path) -> str:
-    """The URL of the `ready` line.  What else the server prints is read and dropped, so that it never blocks on us."""
+    """The URL of the `ready` line.  What else the server prints is read and dropped, so it never blocks."""
     ready: queue.Queue[str] = queue.Queue()
 
     def listen() -> None:

@@ -24,7 +24,7 @@ class TerraformFailed(Exception):
 
 @dataclass(frozen=True)
 class Cli:
-    """terraform as a user of one server runs it, with the files that server wrote; without a server, on its own."""
+    """terraform as a user of one server runs it, with that server's files; without a server, on its own."""
 
     home: Path
     server: Server | None = None
@@ -84,7 +84,8 @@ def cloud_block(server: Server, workspace: str, organization: str = "main") -> s
 def remote_backend(server: Server, workspace: str, organization: str = "main") -> str:
     return (
         f'terraform {{\n  backend "remote" {{\n    hostname     = "{server.host}"\n'
-        f'    organization = "{organization}"\n    workspaces {{\n      name = "{workspace}"\n    }}\n  }}\n}}\n'
+        f'    organization = "{organization}"\n'
+        f'    workspaces {{\n      name = "{workspace}"\n    }}\n  }}\n}}\n'
     )
 
 
