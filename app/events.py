@@ -49,11 +49,16 @@ class Announcement:
         self._listeners.clear()
 
 
-run_moved = Announcement("run moved")
-workspace_freed = Announcement("workspace freed")
+#: Each says what its listeners are handed.
+run_moved = Announcement("run moved")  # the RunEvent, its `run` loaded
+run_wished = Announcement("run wished")  # the Run somebody wants to end
+workspace_freed = Announcement("workspace freed")  # the workspace's id
+state_changed = Announcement("state changed")  # the workspace's id: another state version is current
 
 when_run_moves = run_moved.when
+when_run_is_wished = run_wished.when
 when_workspace_frees = workspace_freed.when
+when_state_changes = state_changed.when
 announce = run_moved.announce
 
 

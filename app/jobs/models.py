@@ -22,7 +22,7 @@ class Job(Model):
     )
     phase = fields.CharField(max_length=8, description="plan or apply")
     priority = fields.IntField(description="0 apply, 1 plan, 2 speculative plan")
-    number = fields.BigIntField(description="drawn when first queued, kept when queued again")
+    number = fields.BigIntField(unique=True, description="drawn when first queued, kept when queued again")
     engine = fields.CharField(max_length=16, default="terraform")
     terraform_version = fields.CharField(max_length=64)
     worker_id = fields.CharField(max_length=64, null=True)

@@ -153,6 +153,11 @@ def next_verb(run: Run) -> str | None:
     return None
 
 
+def is_pending(run: Run) -> bool:
+    """Whether it waits for its turn in the workspace."""
+    return run.status == PENDING
+
+
 def is_final(run: Run) -> bool:
     return run.status in FINAL
 

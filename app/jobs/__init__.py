@@ -1,0 +1,1 @@
+"""Jobs: phases of runs for workers to carry out."""

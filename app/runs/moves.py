@@ -1,0 +1,165 @@
+"""The one place that changes a run.
+
+A move and whatever follows by itself is one transaction: two callers can never both succeed, and nobody can act in the
+gap before an automatic step.  What must hold in the new status (lock, job) is written in it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tortoise.expressions import F
+
+from app import clock, events, ids
+from app.access.actors import SYSTEM, Actor
+from app.errors import Conflict
+from app.jobs import claims
+from app.jobs import queue as jobs
+from app.jobs.claims import Claim
+from app.runs import lifecycle
+from app.runs.models import Comment, Run, RunEvent
+from app.storage.database import in_transaction
+from app.workspaces.models import Workspace
+
+
+async def move(
+    run: Run,
+    verb: str,
+    *,
+    by: Actor = SYSTEM,
+    claim: Claim | None = None,
+    comment: str | None = None,
+    **changes: Any,
+) -> None:
+    """Speak *verb* to *run*, and whatever follows by itself: once, recorded, then announced.
+
+    *changes* are columns of the run written in the same update.  With *claim* the move is refused (`claims.Lost`) once
+    another worker has taken the job.  Raises Conflict if the run moved on meanwhile; nothing is changed then.
+    """
+    async with in_transaction():
+        spoken = await speak(run, verb, by=by, claim=claim, comment=comment, **changes)
+    await announce(spoken)
+
+
+async def speak(
+    run: Run,
+    verb: str,
+    *,
+    by: Actor = SYSTEM,
+    claim: Claim | None = None,
+    comment: str | None = None,
+    **changes: Any,
+) -> list[RunEvent]:
+    """`move` inside the caller's transaction; the caller announces what is returned once that has ended."""
+    await Workspace.filter(id=run.workspace_id).select_for_update().only("id").first()
+    if claim is not None:
+        await claims.hold(claim)
+    spoken = []
+    word: str | None = verb
+    while word is not None:
+        spoken.append(await _step(run, word, by, comment, changes))
+        word, by, comment, changes = lifecycle.next_verb(run), SYSTEM, None, {}
+    return spoken
+
+
+async def note(
+    run: Run, action: str, *, by: Actor, description: str = "", comment: str | None = None
+) -> RunEvent:
+    """Record something that happened to *run* without moving it, inside the caller's transaction."""
+    await Run.filter(id=run.id).update(event_count=F("event_count") + 1)
+    await run.refresh_from_db(fields=["event_count"])
+    return await _record(run, action, by, description, comment)
+
+
+async def announce(spoken: list[RunEvent]) -> None:
+    """Tell whoever listens, and remember that they were told; what is not remembered a sweep announces again."""
+    heard = [event.id for event in spoken if await events.announce(event)]
+    if heard:
+        await RunEvent.filter(id__in=heard).update(announced_at=clock.now())
+
+
+async def announce_forgotten() -> int:
+    """Announce what nobody announced, because the process that should have has died.  How many there were."""
+    forgotten = (
+        await RunEvent.filter(announced_at=None).order_by("created_at").limit(500).prefetch_related("run")
+    )
+    await announce(forgotten)
+    return len(forgotten)
+
+
+async def _step(run: Run, verb: str, by: Actor, comment: str | None, changes: dict[str, Any]) -> RunEvent:
+    status = lifecycle.target(run.status, verb)
+    written = {
+        **changes,
+        "status": status.value,
+        "status_timestamps": lifecycle.stamped(run, status, verb),
+        "event_count": run.event_count + 1,
+    }
+    unmoved = Run.filter(id=run.id, status=run.status, event_count=run.event_count)
+    if not await unmoved.update(**written):
+        raise Conflict(f"{run.id} moved on while it was asked to {verb}. Look at it again, then decide.")
+    run.update_from_dict(written)
+    await _enter(run)
+    return await _record(run, verb, by, "", comment)
+
+
+async def _enter(run: Run) -> None:
+    """Make true what must hold in the run's present status."""
+    if lifecycle.holds_lock(run):
+        await _take_lock(run)
+    if lifecycle.is_final(run):
+        await _free_lock(run)
+        await jobs.drop(run.id, claimed=run.force_canceled_at is not None)
+    phase = lifecycle.queued_phase(run)
+    if phase is not None:
+        await jobs.put(
+            run_id=run.id,
+            organization_id=run.organization_id,  # type: ignore[attr-defined]
+            phase=phase,
+            priority=lifecycle.priority(run, phase),
+            engine=run.engine,
+            terraform_version=run.terraform_version,
+        )
+
+
+async def _take_lock(run: Run) -> None:
+    workspace_id = run.workspace_id
+    held = Workspace.filter(id=workspace_id, locked_by_run_id=run.id)
+    if await held.exists():
+        return
+    free = Workspace.filter(id=workspace_id, locked_by_run_id=None, locked_by_user_id=None, deleted_at=None)
+    now = clock.now()
+    if not await free.update(
+        locked_by_run_id=run.id, locked_at=now, current_run_id=run.id, latest_change_at=now
+    ):
+        raise Conflict(
+            "The workspace is locked; unlock it, or wait for the run that holds it, and try again."
+        )
+
+
+async def _free_lock(run: Run) -> None:
+    """Free the workspace if this run holds it; a run never frees a lock it does not hold."""
+    held = Workspace.filter(id=run.workspace_id, locked_by_run_id=run.id)
+    await held.update(locked_by_run_id=None, locked_at=None, locked_reason=None, latest_change_at=clock.now())
+
+
+async def _record(run: Run, action: str, by: Actor, description: str, comment: str | None) -> RunEvent:
+    now = clock.now()
+    remark = None
+    if comment and by.id is not None:
+        remark = await Comment.create(
+            id=ids.new("comment"), run_id=run.id, body=comment, created_by_id=by.id, created_at=now
+        )
+    event = await RunEvent.create(
+        id=ids.new("run_event"),
+        run_id=run.id,
+        number=run.event_count,
+        action=action,
+        status=run.status,
+        description=description,
+        actor_id=by.id,
+        comment_id=remark.id if remark else None,
+        created_at=now,
+    )
+    event.run = run
+    return event

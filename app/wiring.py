@@ -1,0 +1,16 @@
+"""The one list of who listens when something happens.
+
+Called once by each entry point.  A listener may hear an event twice and does nothing slow.
+"""
+
+from __future__ import annotations
+
+from app import bell, events, runs
+from app.runs import queue
+
+
+def connect() -> None:
+    """Say who listens."""
+    events.when_run_moves(bell.ring, queue.on_move)
+    events.when_workspace_frees(queue.advance)
+    events.when_state_changes(runs.discard_stale)
