@@ -94,17 +94,21 @@ class Api:
             "runs", "runs", given, workspace=("workspaces", workspace), configuration_version=version
         )
 
-    def finish(self, run: str, limit: float = 120, every: float = 0.1) -> str:
-        """Wait until *run* has ended; its status.  A failed run raises with what its log said last."""
+    def end(self, run: str, limit: float = 120, every: float = 0.1) -> str:
+        """Wait until *run* has ended in whatever way; its status."""
         until = time.monotonic() + limit
-        while time.monotonic() < until:
-            status: str = self.get(f"runs/{run}")["attributes"]["status"]
-            if status in SUCCEEDED:
-                return status
-            if status in FINAL:
-                raise RunFailed(f"{run} ended {status}:\n{self._last_words(run)}")
+        while (status := self.get(f"runs/{run}")["attributes"]["status"]) not in FINAL:
+            if time.monotonic() > until:
+                raise RunFailed(f"{run} was still {status} after {limit:.0f} s:\n{self._last_words(run)}")
             time.sleep(every)
-        raise RunFailed(f"{run} was still {status} after {limit:.0f} s:\n{self._last_words(run)}")
+        return str(status)
+
+    def finish(self, run: str, limit: float = 120, every: float = 0.1) -> str:
+        """Wait until *run* has succeeded; its status.  A failed run raises with what its log said last."""
+        status = self.end(run, limit, every)
+        if status not in SUCCEEDED:
+            raise RunFailed(f"{run} ended {status}:\n{self._last_words(run)}")
+        return status
 
     def log_url(self, run: Mapping[str, Any], phase: str) -> str:
         """Where the log of a run's `plan` or `apply` is read."""
