@@ -1,0 +1,1 @@
+"""The command line: one module per command, whose heavy imports wait until it is run."""
