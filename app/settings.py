@@ -61,8 +61,8 @@ class Settings(BaseSettings):
     """Valkey or Redis: `redis://HOST:6379/0`, `rediss://…` or `unix:///PATH`.  Without one everything still
     works, but jobs wait for the next look at the table and log readers see segments instead of lines."""
     objects_url: Secret[str] = Field(default=Secret(""), validate_default=False)
-    """Object store: `file:///DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
-    Default: `objects` in the data directory."""
+    """Object store: `file:///DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
+    `az://ACCOUNT/CONTAINER/PREFIX`. Default: `objects` in the data directory."""
     objects_options: dict[str, str] = {}
     """Options of the object store as obstore names them, a JSON object: `{"endpoint": "https://…",
     "region": "…"}`. Credentials are better left to the environment variables of the store's own SDK."""

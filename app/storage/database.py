@@ -31,8 +31,8 @@ PACKAGES = ("app", "github_app")
 LABEL = "models"
 CONNECTION = "default"
 
-#: The driver's own defaults wait 5 s and sync every commit.  With WAL, NORMAL loses nothing when a process
-#: dies; a power cut may lose the last commits, never the file.  The wait comes first: setting WAL may have to.
+#: The driver's own defaults: wait 5 s, sync every commit.  With WAL, NORMAL loses nothing when a process
+#: dies; a power cut may lose the last commits, never the file.  The wait is first: setting WAL may need it.
 PRAGMAS = {"busy_timeout": 10_000, "journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON"}
 
 

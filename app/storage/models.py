@@ -28,3 +28,14 @@ class StoredObject(Model):
     class Meta:
         table = "stored_objects"
         indexes = (Index(fields=("key_id",)), Index(fields=("organization_id", "kind")))
+
+
+class KeyInUse(Model):
+    """A key that something stored is, or was, encrypted with: by it a wrong key file is noticed at the
+    start."""
+
+    key_id = fields.CharField(primary_key=True, max_length=64)
+    since = fields.DatetimeField(default=clock.now)
+
+    class Meta:
+        table = "keys_in_use"

@@ -1,0 +1,240 @@
+"""Where encrypted objects lie: files on this machine, or a bucket.  Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions as refused
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from app.errors import Unavailable
+from app.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+PIECE = 1024 * 1024
+BUCKETS: dict[str, Callable[..., Any]] = {
+    "s3": S3Store.from_url,
+    "gs": GCSStore.from_url,
+    "az": AzureStore.from_url,
+}
+
+
+class Missing(Exception):
+    """There is no object of that name."""
+
+
+class Store(Protocol):
+    async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
+        """Keep all *pieces* under *name*, durably, whole or not at all."""
+
+    def get(self, name: str) -> AsyncIterator[bytes]:
+        """Raises Missing."""
+
+    async def delete(self, name: str) -> None:
+        """Also what is not there can be deleted."""
+
+    async def ping(self) -> None:
+        """Raises Unavailable if nothing could be stored now."""
+
+
+def open_store(settings: Settings) -> Store:
+    url = settings.objects_url.reveal()
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Files(Path(unquote(parts.path)))
+    if parts.scheme not in BUCKETS:
+        raise SettingsError(
+            f"STATEROOM_OBJECTS_URL begins with {parts.scheme or 'nothing'}://, but it must be file://, "
+            "s3://, gs:// or az://."
+        )
+    options = dict(settings.objects_options)
+    if options.get("endpoint", "").startswith("http://"):
+        options.setdefault("allow_http", "true")
+    client = {"allow_http": True} if options.pop("allow_http", "") == "true" else None
+    try:
+        return Bucket(BUCKETS[parts.scheme](url, config=options, client_options=client))
+    except refused.BaseError as error:
+        raise SettingsError(
+            f"STATEROOM_OBJECTS_URL or STATEROOM_OBJECTS_OPTIONS is not usable: {error}."
+        ) from None
+
+
+class Files:
+    """One file per object.  Written beside its place, synced, then renamed into it, and the directory
+    synced."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
+        path = self._path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        file = await self._on_disk(_create, temporary)
+        try:
+            async for piece in pieces:
+                await self._on_disk(file.write, piece)
+            await self._on_disk(_settle_file, file, temporary, path)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(_discard, file, temporary))
+            raise
+
+    async def get(self, name: str) -> AsyncIterator[bytes]:
+        try:
+            file = await asyncio.to_thread(self._path(name).open, "rb", 0)
+        except FileNotFoundError:
+            raise Missing(name) from None
+        with file:
+            while piece := await self._on_disk(file.read, PIECE):
+                yield piece
+
+    async def delete(self, name: str) -> None:
+        await self._on_disk(self._path(name).unlink, True)
+
+    async def ping(self) -> None:
+        await self._on_disk(_try_to_write, self.root)
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise Unavailable(
+                f"The disk that holds {self.root} is full. Nothing was stored; free some space."
+                if full
+                else f"Objects cannot be kept in {self.root}: {error.strerror or error}."
+            ) from error
+
+    def _path(self, name: str) -> Path:
+        return self.root.joinpath(*name.split("/"))
+
+
+class Bucket:
+    """A bucket of S3, Google or Azure.  Long objects go up in parts; nothing is visible before the last
+    one."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
+        first = [piece async for piece in _at_most(pieces, 5 * PIECE)]
+        if sum(map(len, first)) < 5 * PIECE:
+            with bucket_refusals():
+                await obstore.put_async(self._store, name, b"".join(first), use_multipart=False)
+        else:
+            await self._put_parts(name, first, pieces)
+
+    async def _put_parts(self, name: str, first: list[bytes], rest: AsyncIterator[bytes]) -> None:
+        failure: list[BaseException] = []
+
+        async def everything() -> AsyncIterator[bytes]:
+            try:
+                while first:
+                    yield first.pop(0)
+                async for piece in rest:
+                    yield piece
+            except BaseException as error:
+                failure.append(error)  # the library would wrap it in one of its own
+                raise
+
+        try:
+            with bucket_refusals():
+                await obstore.put_async(
+                    self._store, name, everything(), chunk_size=5 * PIECE, max_concurrency=2
+                )
+        except Unavailable:
+            if failure:
+                raise failure[0] from None
+            raise
+
+    async def get(self, name: str) -> AsyncIterator[bytes]:
+        with bucket_refusals():
+            try:
+                answer = await obstore.get_async(self._store, name)
+            except refused.NotFoundError:
+                raise Missing(name) from None
+            except FileNotFoundError:
+                raise Missing(name) from None
+            async for piece in answer.stream(min_chunk_size=PIECE):
+                yield bytes(piece)
+
+    async def delete(self, name: str) -> None:
+        with bucket_refusals():
+            try:
+                await obstore.delete_async(self._store, name)
+            except (refused.NotFoundError, FileNotFoundError):
+                return
+
+    async def ping(self) -> None:
+        with bucket_refusals():
+            await obstore.put_async(
+                self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False
+            )
+
+
+async def _at_most(pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:
+    """Pieces until *length* bytes are reached; the rest stay in *pieces*."""
+    while length > 0:
+        try:
+            piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        length -= len(piece)
+        yield piece
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path.open("xb")
+
+
+def _settle_file(file: BinaryIO, temporary: Path, path: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    temporary.replace(path)
+    for directory in (path.parent, path.parent.parent):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _discard(file: BinaryIO, temporary: Path) -> None:
+    try:
+        file.close()
+    except OSError:
+        pass  # what could not be flushed is deleted now
+    temporary.unlink(missing_ok=True)
+
+
+def _try_to_write(root: Path) -> None:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    probe = root / f".probe.{secrets.token_hex(4)}"
+    try:
+        probe.write_bytes(b"0" * 4096)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def bucket_refusals() -> Iterator[None]:
+    try:
+        yield
+    except (refused.PermissionDeniedError, refused.UnauthenticatedError) as error:
+        raise Unavailable("The object store refuses our credentials. Check STATEROOM_OBJECTS_URL.") from error
+    except (refused.BaseError, OSError) as error:
+        raise Unavailable("The object store does not answer as it should. Try again.") from error
