@@ -27,11 +27,7 @@ class Api:
 
     def __init__(self, server: Server, organization: str = "main") -> None:
         self.organization = organization
-        tls = (
-            ssl.create_default_context(cafile=str(server.ca_bundle))
-            if server.url.startswith("https")
-            else False
-        )
+        tls = ssl.create_default_context(cafile=str(server.ca_bundle)) if server.url.startswith("https") else False
         self._http = httpx2.Client(
             base_url=f"{server.url}/api/v2/",
             verify=tls,
@@ -53,13 +49,10 @@ class Api:
     def get(self, path: str) -> dict[str, Any]:
         return self._data(self._http.get(path))
 
-    def post(
-        self, path: str, kind: str, attributes: Mapping[str, Any], **relations: tuple[str, str]
-    ) -> dict[str, Any]:
+    def post(self, path: str, kind: str, attributes: Mapping[str, Any], **relations: tuple[str, str]) -> dict[str, Any]:
         """Create a *kind* at *path*; a relation is a type and an id, its name written with underscores."""
         related = {
-            name.replace("_", "-"): {"data": {"type": type_, "id": id_}}
-            for name, (type_, id_) in relations.items()
+            name.replace("_", "-"): {"data": {"type": type_, "id": id_}} for name, (type_, id_) in relations.items()
         }
         body = {"data": {"type": kind, "attributes": dict(attributes), "relationships": related}}
         return self._data(self._http.post(path, json=body))
@@ -90,9 +83,7 @@ class Api:
         """Create a run of *configuration*."""
         given = {name.replace("_", "-"): value for name, value in attributes.items()}
         version = ("configuration-versions", configuration)
-        return self.post(
-            "runs", "runs", given, workspace=("workspaces", workspace), configuration_version=version
-        )
+        return self.post("runs", "runs", given, workspace=("workspaces", workspace), configuration_version=version)
 
     def end(self, run: str, limit: float = 120, every: float = 0.1) -> str:
         """Wait until *run* has ended in whatever way; its status."""

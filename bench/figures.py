@@ -68,8 +68,8 @@ class Figure:
 
 def show(value: float, unit: str) -> str:
     """A figure with three digits that count, and its unit."""
-    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:.{min(digits, 2)}f} {unit}"
+    text = f"{value:.0f}" if value == 0 or abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+    return f"{text} {unit}"
 
 
 def median(values: Iterable[float]) -> float:

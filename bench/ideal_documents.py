@@ -94,9 +94,7 @@ def configuration(upload_url: str, status: str) -> Document:
         "error-message": None,
         "status-timestamps": {},
     }
-    return resource(
-        "configuration-versions", CONFIGURATION, attributes, {"ingress-attributes": {"data": None}}
-    )
+    return resource("configuration-versions", CONFIGURATION, attributes, {"ingress-attributes": {"data": None}})
 
 
 def run() -> Document:
@@ -114,9 +112,7 @@ def run() -> Document:
         "position-in-queue": 0,
         "variables": [],
         "status-timestamps": {"plan-queueable-at": MOMENT},
-        "actions": dict.fromkeys(
-            ("is-cancelable", "is-confirmable", "is-discardable", "is-force-cancelable"), False
-        ),
+        "actions": dict.fromkeys(("is-cancelable", "is-confirmable", "is-discardable", "is-force-cancelable"), False),
         "permissions": dict.fromkeys(
             ("can-apply", "can-cancel", "can-discard", "can-force-execute", "can-force-cancel"), True
         ),
@@ -134,9 +130,7 @@ def run() -> Document:
 
 
 def phase(kind: str, name: str, log_url: str) -> Document:
-    counts = dict.fromkeys(
-        ("resource-additions", "resource-changes", "resource-destructions", "resource-imports"), 0
-    )
+    counts = dict.fromkeys(("resource-additions", "resource-changes", "resource-destructions", "resource-imports"), 0)
     attributes = {"status": "finished", "has-changes": False, "generated-configuration": False, **counts}
     return resource(kind, name, {**attributes, "log-read-url": log_url, "status-timestamps": {}})
 

@@ -196,9 +196,7 @@ def write_client_files(data: Path, port: int) -> tuple[Path, Path]:
 
 def _cli_config(port: int) -> str:
     """Credentials, and a `host` block so that no discovery is needed: as the product writes it."""
-    services = "\n".join(
-        f'    "{name}" = "https://localhost:{port}{path}"' for name, path in SERVICES.items()
-    )
+    services = "\n".join(f'    "{name}" = "https://localhost:{port}{path}"' for name, path in SERVICES.items())
     return (
         f'credentials "localhost:{port}" {{\n  token = "{TOKEN}"\n}}\n'
         f'host "localhost:{port}" {{\n  services = {{\n{services}\n  }}\n}}\n'
@@ -206,22 +204,18 @@ def _cli_config(port: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.ideal_server", description=__doc__.split("\n\n")[0]
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="directory for the CA, the token and terraformrc"
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.ideal_server", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="directory for the CA, the token and terraformrc")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--no-tls", action="store_true", help="speak plain HTTP")
     options = parser.parse_args()
     listening = socket.create_server(("127.0.0.1", options.port))
     port = listening.getsockname()[1]
     options.data.mkdir(parents=True, exist_ok=True)
     certificate, key = write_client_files(options.data, port)
-    config = uvicorn.Config(
-        app, ssl_certfile=certificate, ssl_keyfile=key, lifespan="off", access_log=False, log_level="warning"
-    )
-    print(f"ready https://localhost:{port}", flush=True)
+    tls: dict[str, Any] = {} if options.no_tls else {"ssl_certfile": certificate, "ssl_keyfile": key}
+    config = uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", **tls)
+    print(f"ready {'http' if options.no_tls else 'https'}://localhost:{port}", flush=True)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
 
 

@@ -31,8 +31,7 @@ def measure(effort: Effort) -> Sequence[Figure]:
 def _measure_backend(backend: str, ours: Server, ideal: Server, place: Path, effort: Effort) -> Figure:
     """Plans of both servers in turns, after an `init` and one plan of each that do not count."""
     projects = {
-        server: _initialized(backend, server, place / f"{backend}-{server.data.name}")
-        for server in (ours, ideal)
+        server: _initialized(backend, server, place / f"{backend}-{server.data.name}") for server in (ours, ideal)
     }
     _one_round(projects)
     rounds = [_one_round(projects) for _ in range(effort.of(9, 3))]
@@ -56,6 +55,5 @@ def _initialized(backend: str, server: Server, directory: Path) -> tuple[Cli, Pa
 
 def _one_round(projects: Mapping[Server, tuple[Cli, Path]]) -> dict[Server, float]:
     return {
-        server: terraform.seconds(project, "plan", "-input=false")
-        for server, (terraform, project) in projects.items()
+        server: terraform.seconds(project, "plan", "-input=false") for server, (terraform, project) in projects.items()
     }

@@ -60,9 +60,7 @@ def stateroom_command() -> list[str]:
     """How to call the product: the console script beside this interpreter, as `make setup` installs it."""
     script = Path(sys.executable).with_name("stateroom")
     if not script.exists():
-        raise ServerFailed(
-            f"{script} is not there: run `make setup`, and the bench with that environment's Python."
-        )
+        raise ServerFailed(f"{script} is not there: run `make setup`, and the bench with that environment's Python.")
     return [str(script)]
 
 
@@ -86,9 +84,9 @@ def stateroom(data: Path, *options: str, settings: Mapping[str, str] | None = No
 
 
 @contextlib.contextmanager
-def ideal(data: Path) -> Iterator[Server]:
+def ideal(data: Path, *options: str) -> Iterator[Server]:
     """The ideal server, in a process of its own."""
-    command = [sys.executable, "-m", "bench.ideal_server", "--data", str(data)]
+    command = [sys.executable, "-m", "bench.ideal_server", "--data", str(data), *options]
     with _running(command, data, {}) as server:
         yield server
 
@@ -145,6 +143,4 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        raise ServerFailed(
-            f"The server did not end within {STOP_LIMIT:.0f} s of SIGTERM and was killed."
-        ) from None
+        raise ServerFailed(f"The server did not end within {STOP_LIMIT:.0f} s of SIGTERM and was killed.") from None

@@ -96,13 +96,9 @@ def _pad(text: str, width: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 unless a row failed to run; a goal that is missed is a figure, not a failure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure Stateroom beside its comparisons."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Stateroom beside its comparisons.")
     parser.add_argument("--row", action="append", choices=ROWS, help="only this row; may be repeated")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds: whether it runs, rather than how fast"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: whether it runs, rather than how fast")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     options = parser.parse_args(arguments)
     about = machine()
@@ -121,9 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             for o in outcomes
         ]
-        print(
-            json.dumps({"machine": about, "quick": options.quick, "rows": rows}, indent=2, ensure_ascii=False)
-        )
+        print(json.dumps({"machine": about, "quick": options.quick, "rows": rows}, indent=2, ensure_ascii=False))
     else:
         print(f"{about}\n\n{render(outcomes)}")
     return 1 if any(outcome.failure for outcome in outcomes) else 0

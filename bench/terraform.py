@@ -52,9 +52,7 @@ class Cli:
             timeout=LIMIT,
         )
         if done.returncode:
-            raise TerraformFailed(
-                f"`terraform {' '.join(arguments)}` ended {done.returncode}:\n{done.stdout[-3000:]}"
-            )
+            raise TerraformFailed(f"`terraform {' '.join(arguments)}` ended {done.returncode}:\n{done.stdout[-3000:]}")
         return done
 
     def seconds(self, directory: Path, *arguments: str) -> float:
@@ -68,9 +66,7 @@ def binary() -> str:
     """The terraform on PATH."""
     found = shutil.which("terraform")
     if found is None:
-        raise TerraformFailed(
-            "There is no terraform on PATH; the bench measures a stock one: install it there."
-        )
+        raise TerraformFailed("There is no terraform on PATH; the bench measures a stock one: install it there.")
     return found
 
 

@@ -87,9 +87,7 @@ def _by_shell_loop(place: Path, count: int) -> float:
     command = ["/bin/sh", "-c", LOOP, "sh", str(count // PARALLEL), binary()]
     started = time.monotonic()
     loops = [
-        subprocess.Popen(
-            command, cwd=directory, env=terraform.environment(), stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen(command, cwd=directory, env=terraform.environment(), stderr=subprocess.PIPE, text=True)
         for directory in directories
     ]
     for loop in loops:

@@ -114,9 +114,7 @@ async def _watch(urls: Sequence[str], ca: str, seconds: float) -> list[float]:
 async def _or_failure(until: Coroutine[Any, Any, object], reading: Sequence[asyncio.Task[None]]) -> None:
     """Wait *until* that, unless a reader fails first, which is then raised, or the time is up."""
     waiting = asyncio.ensure_future(until)
-    done, _ = await asyncio.wait(
-        {waiting, *reading}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED
-    )
+    done, _ = await asyncio.wait({waiting, *reading}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
     if waiting not in done:
