@@ -47,13 +47,9 @@ def open_sealed(sealed: bytes, *, context: tuple[str, ...]) -> bytes:
     nonce, text = sealed[len(head) : len(head) + NONCE], sealed[len(head) + NONCE :]
     key = keys.current().subkey("values", name)
     try:
-        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            text, head + associated(context), nonce, key
-        )
+        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(text, head + associated(context), nonce, key)
     except (CryptoError, ValueError, TypeError):
-        raise Damaged(
-            f"A stored value ({' '.join(context)}) is damaged or was moved from elsewhere."
-        ) from None
+        raise Damaged(f"A stored value ({' '.join(context)}) is damaged or was moved from elsewhere.") from None
 
 
 def key_of(sealed: bytes) -> str:

@@ -18,10 +18,12 @@ from urllib.parse import parse_qsl, urlsplit
 import tortoise.context
 from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
 from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connection
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import ConfigurationError
 from tortoise.transactions import in_transaction
+from tortoise.utils import generate_schema_for_client
 
 from app.settings import Settings, SettingsError
 
@@ -40,9 +42,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """What Tortoise and its migrations want to know."""
     return {
         "connections": {CONNECTION: _connection(settings.database_url.reveal(), settings.database_pool)},
-        "apps": {
-            LABEL: {"models": model_modules(), "default_connection": CONNECTION, "migrations": "migrations"}
-        },
+        "apps": {LABEL: {"models": model_modules(), "default_connection": CONNECTION, "migrations": "migrations"}},
         "use_tz": True,
         "timezone": "UTC",
     }
@@ -55,6 +55,8 @@ async def connect(settings: Settings) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if is_sqlite(settings):
         sqlite_path(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # It keeps INSERTs by the connection's name; a process that connects elsewhere needs others.
+    EXECUTOR_CACHE.clear()
     # Not Tortoise.init: what that sets up is seen by the tasks below this one alone, not by requests.
     with TortoiseContext() as context:
         await context.init(configuration(settings), _enable_global_fallback=True)
@@ -79,6 +81,11 @@ async def connected(settings: Settings) -> AsyncIterator[None]:
 async def ping() -> None:
     """Ask the database for the least it can answer.  Raises Unavailable."""
     await client().execute_query("SELECT 1")
+
+
+async def generate_schema() -> None:
+    """Make the tables of all models at once, for tests that need no migrations.  Lacks what RunSQL adds."""
+    await generate_schema_for_client(client(), safe=True)
 
 
 async def lock(name: str) -> None:
@@ -134,9 +141,7 @@ def _connection(url: str, pool: int) -> dict[str, Any]:
         try:
             expanded = expand_db_url(url)
         except (ConfigurationError, ValueError):
-            raise SettingsError(
-                "STATEROOM_DATABASE_URL is not a URL: postgres://USER:PASSWORD@HOST/NAME."
-            ) from None
+            raise SettingsError("STATEROOM_DATABASE_URL is not a URL: postgres://USER:PASSWORD@HOST/NAME.") from None
         defaults = {"minsize": 1, "maxsize": pool, "application_name": "stateroom"}
         return {"engine": "app.storage.engines.postgresql", "credentials": defaults | expanded["credentials"]}
     raise SettingsError(

@@ -146,9 +146,7 @@ async def open_ring(settings: Settings) -> KeyRing:
         except FileExistsError:  # another process was first: its key counts
             pass
         except OSError as error:
-            raise KeyRingError(
-                f"The key file {key_file(settings)} cannot be written: {error.strerror}."
-            ) from error
+            raise KeyRingError(f"The key file {key_file(settings)} cannot be written: {error.strerror}.") from error
     ring = load(settings)
     missing = sorted(known - set(ring.keys))
     if missing:
@@ -189,7 +187,5 @@ def _key(name: str, value: Any, source: str) -> bytes:
     if len(key) != KEY_LENGTH:
         raise KeyRingError(f"{source} holds a damaged key {name}: it is not {KEY_LENGTH} bytes in base64.")
     if key_id(key) != name:
-        raise KeyRingError(
-            f"{source} holds a damaged key: the one called {name} is another. Restore the file."
-        )
+        raise KeyRingError(f"{source} holds a damaged key: the one called {name} is another. Restore the file.")
     return key

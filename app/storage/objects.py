@@ -75,9 +75,7 @@ async def stream(stored: StoredObject, start: int = 0, length: int | None = None
         if position >= end and end < stored.size:
             return
     if position != stored.size:
-        raise crypto.Damaged(
-            f"A stored object ({_name(stored)}) has {position} bytes instead of {stored.size}."
-        )
+        raise crypto.Damaged(f"A stored object ({_name(stored)}) has {position} bytes instead of {stored.size}.")
 
 
 async def read(stored: StoredObject) -> bytes:
@@ -96,6 +94,16 @@ async def delete_bytes(stored: StoredObject) -> None:
     await _opened().delete(_name(stored))
 
 
+async def abandon(stored: StoredObject) -> None:
+    """Drop the bytes of an object whose row did not come to be saved, as far as anyone can know.
+
+    A transaction that failed towards its caller may have been committed all the same; so the row is looked for, and if
+    that cannot be told the bytes stay: too many bytes are a nuisance, missing ones a lost state.
+    """
+    if not await StoredObject.filter(id=stored.id).exists():
+        await _opened().delete(_name(stored))
+
+
 async def rewrap(limit: int = 500) -> int:
     """Encrypt up to *limit* objects' keys anew under the active key.  Gives how many there were; 0 means
     done."""
@@ -105,9 +113,7 @@ async def rewrap(limit: int = 500) -> int:
     rows = await StoredObject.exclude(key_id=active).limit(limit)
     for row in rows:
         context = _context(row)
-        key_id, wrapped = crypto.wrap(
-            crypto.unwrap(row.key_id, row.wrapped_key, context=context), context=context
-        )
+        key_id, wrapped = crypto.wrap(crypto.unwrap(row.key_id, row.wrapped_key, context=context), context=context)
         await StoredObject.filter(id=row.id, key_id=row.key_id).update(key_id=key_id, wrapped_key=wrapped)
     return len(rows)
 

@@ -64,9 +64,7 @@ def open_store(settings: Settings) -> Store:
     try:
         return Bucket(BUCKETS[parts.scheme](url, config=options, client_options=client))
     except refused.BaseError as error:
-        raise SettingsError(
-            f"STATEROOM_OBJECTS_URL or STATEROOM_OBJECTS_OPTIONS is not usable: {error}."
-        ) from None
+        raise SettingsError(f"STATEROOM_OBJECTS_URL or STATEROOM_OBJECTS_OPTIONS is not usable: {error}.") from None
 
 
 class Files:
@@ -148,9 +146,7 @@ class Bucket:
 
         try:
             with bucket_refusals():
-                await obstore.put_async(
-                    self._store, name, everything(), chunk_size=5 * PIECE, max_concurrency=2
-                )
+                await obstore.put_async(self._store, name, everything(), chunk_size=5 * PIECE, max_concurrency=2)
         except Unavailable:
             if failure:
                 raise failure[0] from None
@@ -176,9 +172,7 @@ class Bucket:
 
     async def ping(self) -> None:
         with bucket_refusals():
-            await obstore.put_async(
-                self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False
-            )
+            await obstore.put_async(self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False)
 
 
 async def _at_most(pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:

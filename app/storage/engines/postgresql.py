@@ -153,16 +153,12 @@ class Transaction(TransactionContextPooled):
 
 def unavailable(error: BaseException) -> Unavailable:
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
-        return Unavailable(
-            "Two changes were in each other's way in the database. Nothing was changed; try again."
-        )
+        return Unavailable("Two changes were in each other's way in the database. Nothing was changed; try again.")
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         return Unavailable("The database is read-only. Point STATEROOM_DATABASE_URL at the primary server.")
     if isinstance(error, asyncpg.InsufficientResourcesError):
         return Unavailable(f"The database server has no room left: {error.args[0] if error.args else error}.")
-    return Unavailable(
-        "The database does not answer. Check that PostgreSQL runs and STATEROOM_DATABASE_URL is right."
-    )
+    return Unavailable("The database does not answer. Check that PostgreSQL runs and STATEROOM_DATABASE_URL is right.")
 
 
 client_class = Client

@@ -79,9 +79,7 @@ async def test_cancelling_1500_times_neither_hangs_nor_loses_a_connection(counte
                 await asyncio.sleep(dice.choice((0, 0, 0.0002, 0.001)))
             task.cancel()
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
-        wrong = [
-            r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)
-        ]
+        wrong = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
         assert not wrong
     before = await value()
     await asyncio.wait_for(asyncio.gather(*(one_at_a_time(asyncio.Lock()) for _ in range(20))), 30)
@@ -217,15 +215,11 @@ asyncio.run(main())
 async def test_four_processes_lose_none_of_2000_read_modify_writes(opened: Settings, counter: None) -> None:
     arguments = [str(opened.data_dir), opened.database_url.reveal(), "500"]
     workers = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-c", INCREMENTS, *arguments, stderr=subprocess.PIPE
-        )
+        await asyncio.create_subprocess_exec(sys.executable, "-c", INCREMENTS, *arguments, stderr=subprocess.PIPE)
         for _ in range(4)
     ]
     ends = await asyncio.wait_for(asyncio.gather(*(worker.communicate() for worker in workers)), 120)
-    assert [worker.returncode for worker in workers] == [0] * 4, b"\n".join(
-        error for _, error in ends
-    ).decode()
+    assert [worker.returncode for worker in workers] == [0] * 4, b"\n".join(error for _, error in ends).decode()
     assert await value() == 2000
 
 
