@@ -1,7 +1,7 @@
 """Who acts.
 
-An actor is whoever a request, a command or the system itself acts as; a user is a person.  What an actor may do is
-asked of `permissions`, never read off here.
+An actor is whoever a request, a command or the system itself acts as; a user is a person.  What an actor may
+do is asked of `permissions`, never read off here.
 """
 
 from __future__ import annotations

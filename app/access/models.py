@@ -8,7 +8,8 @@ from tortoise.models import Model
 
 
 class User(Model):
-    """A person.  Site admins administer the installation; what an organization holds is seen by its members only."""
+    """A person.  Site admins administer the installation; what an organization holds is seen by its members
+    only."""
 
     id = fields.CharField(max_length=32, primary_key=True)
     username = fields.CharField(max_length=90, unique=True)
@@ -25,9 +26,7 @@ class Membership(Model):
     """A user belongs to an organization.  Until there are teams, each member is an owner."""
 
     id = fields.CharField(max_length=32, primary_key=True)
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="memberships"
-    )
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="memberships")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("models.User", related_name="memberships")
     created_at = fields.DatetimeField()
 
@@ -40,6 +39,7 @@ class Token(Model):
     """An API token of a user.  Only a keyed digest is kept; the text is shown once, when it is made."""
 
     id = fields.CharField(max_length=32, primary_key=True)
+    user_id: str
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("models.User", related_name="tokens")
     digest = fields.CharField(max_length=64, unique=True)
     prefix = fields.CharField(max_length=32, description="its public beginning, to recognise it by")

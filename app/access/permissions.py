@@ -1,13 +1,14 @@
 """Who may do what: the tables, and the one question that is asked of them.
 
-`require` is the first line of every action of the domain and is asked nowhere else.  What an actor may not see does not
-exist (`NotFound`); what it sees and may not do is `Forbidden`, by the name of the missing right.
+`require` is the first line of every action of the domain and is asked nowhere else.  What an actor may not
+see does not exist (`NotFound`); what it sees and may not do is `Forbidden`, by the name of the missing
+right.
 """
 
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.access.actors import Actor, Kind
 from app.errors import Forbidden, NotFound
@@ -113,7 +114,8 @@ def grants(actor: Actor, organization_id: str) -> frozenset[str]:
 
 
 async def require(actor: Actor, action: str, workspace: object) -> None:
-    """Ask whether *actor* may do *action* to *workspace* (a `Workspace`, or what lies in one: pass its workspace)."""
+    """Ask whether *actor* may do *action* to *workspace* (a `Workspace`, or what lies in one: pass its
+    workspace)."""
     organization_id: str = workspace.organization_id  # type: ignore[attr-defined]
     if actor.kind is Kind.RUN:
         await _require_of_run(actor, action, workspace)
@@ -133,10 +135,7 @@ async def require_in_organization(actor: Actor, action: str, organization_id: st
         return
     if actor.kind is Kind.RUN and actor.claims is not None:
         _refuse_by_name(action)
-        if (
-            actor.claims.organization_id == organization_id
-            and action in RUN_TOKEN_ACTIONS[Reach.ORGANIZATION]
-        ):
+        if actor.claims.organization_id == organization_id and action in RUN_TOKEN_ACTIONS[Reach.ORGANIZATION]:
             return
     raise NotFound("There is no such organization, or you may not see it.")
 
@@ -177,25 +176,22 @@ async def _require_of_run(actor: Actor, action: str, workspace: object) -> None:
         )
 
 
-async def _reach(actor: Actor, workspace: object) -> Reach | None:
+async def _reach(actor: Actor, workspace: Any) -> Reach | None:
     claims = actor.claims
-    if claims is None or workspace.organization_id != claims.organization_id:  # type: ignore[attr-defined]
+    if claims is None or workspace.organization_id != claims.organization_id:
         return None
-    if workspace.id == claims.workspace_id:  # type: ignore[attr-defined]
+    if workspace.id == claims.workspace_id:
         return Reach.OWN_WORKSPACE
-    shares = (
-        workspace.global_remote_state
-        or await workspace.remote_state_consumers.filter(  # type: ignore[attr-defined]
-            consumer_id=claims.workspace_id
-        ).exists()
-    )
+    named = workspace.remote_state_consumers.filter(consumer_id=claims.workspace_id)
+    shares = workspace.global_remote_state or await named.exists()
     return Reach.SHARING_WORKSPACE if shares else None
 
 
 def _refuse_by_name(action: str) -> None:
     if action not in _RUN_TOKEN_MAY:
         raise Forbidden(
-            f"This is a run token; it may not do this ({action}). It reads and locks its own workspace, reads states"
+            f"This is a run token; it may not do this ({action}). It reads and locks its own workspace,"
+            " reads states"
             " its organization shares with it, and downloads modules and providers.",
             permission=action,
         )
