@@ -18,5 +18,7 @@ class Organization(Model):
     running_jobs_cap = fields.IntField(null=True, description="null: the site's setting")
     created_at = fields.DatetimeField()
 
+    projects: fields.ReverseRelation
+
     class Meta:
         table = "organizations"

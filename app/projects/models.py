@@ -10,6 +10,7 @@ class Project(Model):
     """Every organization has a default one, which cannot be deleted."""
 
     id = fields.CharField(max_length=32, primary_key=True)
+    organization_id: str
     organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
         "models.Organization", related_name="projects"
     )
@@ -17,6 +18,8 @@ class Project(Model):
     description = fields.CharField(max_length=256, default="")
     is_default = fields.BooleanField(default=False)
     created_at = fields.DatetimeField()
+
+    workspaces: fields.ReverseRelation
 
     class Meta:
         table = "projects"

@@ -15,9 +15,9 @@ class Workspace(Model):
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="workspaces"
-    )
+    organization_id: str
+    project_id: str
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="workspaces")
     project: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Project", related_name="workspaces")
     name = fields.CharField(max_length=90)
     description = fields.TextField(null=True)
@@ -31,8 +31,8 @@ class Workspace(Model):
     queue_all_runs = fields.BooleanField(default=False)
     speculative_enabled = fields.BooleanField(default=True)
     file_triggers_enabled = fields.BooleanField(default=True)
-    trigger_prefixes: list[str] = fields.JSONField(default=list)  # type: ignore[assignment]
-    trigger_patterns: list[str] = fields.JSONField(default=list)  # type: ignore[assignment]
+    trigger_prefixes: list[str] = fields.JSONField(default=list)
+    trigger_patterns: list[str] = fields.JSONField(default=list)
     global_remote_state = fields.BooleanField(default=True)
     structured_run_output_enabled = fields.BooleanField(default=True)
     source = fields.CharField(max_length=32, default="tfe-api")
@@ -55,6 +55,11 @@ class Workspace(Model):
     updated_at = fields.DatetimeField()
     latest_change_at = fields.DatetimeField()
     deleted_at = fields.DatetimeField(null=True)
+
+    runs: fields.ReverseRelation
+    state_versions: fields.ReverseRelation
+    tag_bindings: fields.ReverseRelation
+    remote_state_consumers: fields.ReverseRelation
 
     class Meta:
         table = "workspaces"
