@@ -10,6 +10,7 @@ class Variable(Model):
     """`category` is `terraform` or `env`.  Every value is sealed; a sensitive one is never shown again."""
 
     id = fields.CharField(max_length=32, primary_key=True)
+    workspace_id: str
     workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
         "models.Workspace", related_name="variables"
     )
