@@ -14,6 +14,8 @@ class ConfigurationVersion(Model):
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
+    workspace_id: str
+    archive_id: str | None
     workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
         "models.Workspace", related_name="configuration_versions"
     )

@@ -1,0 +1,199 @@
+"""What can be done with configuration versions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable
+from enum import StrEnum
+
+from tortoise.queryset import QuerySet
+
+from app import clock, ids, settings
+from app.access.actors import Actor
+from app.access.permissions import require
+from app.configurations.archive import ArchiveLimits, inspected
+from app.configurations.models import ConfigurationVersion
+from app.errors import Conflict, Invalid, NotFound, TooLarge
+from app.events import Announcement
+from app.storage import objects
+from app.storage.database import in_transaction
+from app.storage.models import StoredObject
+from app.workspaces import visibility
+from app.workspaces.models import Workspace
+
+KIND = "configuration"
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    UPLOADED = "uploaded"
+    ERRORED = "errored"
+
+
+#: Announced with each version that has its archive, also when a client repeats the upload because it heard
+#: no answer. Runs lie above: whoever makes them listens, looks at `auto_queue_runs`, and makes one only
+#: where there is none yet.
+uploaded = Announcement("configuration uploaded")
+
+
+def visible(actor: Actor) -> QuerySet[ConfigurationVersion]:
+    """Those of the workspaces *actor* may see; a run's token reads none."""
+    of_living = ConfigurationVersion.filter(workspace__deleted_at=None)
+    if actor.claims is not None:
+        return of_living.filter(id="")
+    return of_living.filter(workspace_id__in=visibility.subquery(actor))
+
+
+async def find(actor: Actor, version_id: str) -> ConfigurationVersion:
+    version = await visible(actor).select_related("workspace").get_or_none(id=version_id)
+    if version is None:
+        raise NotFound(f"There is no configuration version {version_id}, or you may not see it.")
+    return version
+
+
+async def of(actor: Actor, workspace: Workspace) -> QuerySet[ConfigurationVersion]:
+    """The versions of *workspace*, the newest first."""
+    await require(actor, "configuration:read", workspace)
+    return ConfigurationVersion.filter(workspace_id=workspace.id).order_by("-created_at", "-id")
+
+
+async def create(
+    actor: Actor,
+    workspace: Workspace,
+    *,
+    auto_queue_runs: bool = True,
+    speculative: bool = False,
+    provisional: bool = False,
+    source: str = "tfe-api",
+) -> ConfigurationVersion:
+    """Make a version that waits for its archive (`receive`)."""
+    await require(actor, "configuration:create", workspace)
+    return await ConfigurationVersion.create(
+        id=ids.new("configuration_version"),
+        workspace_id=workspace.id,
+        status=Status.PENDING.value,
+        source=source,
+        speculative=speculative,
+        provisional=provisional,
+        auto_queue_runs=auto_queue_runs,
+        created_by_id=actor.id,
+        created_at=clock.now(),
+    )
+
+
+async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> ConfigurationVersion:
+    """Take the archive of a version; when this returns it is `uploaded`.
+
+    Asks nobody's permission: whoever has the signed address may.  The same bytes again are no error, other
+    bytes are a Conflict.  An archive that cannot be accepted makes the version `errored` with the reason,
+    and nothing is kept.
+    """
+    version = await _of_living_workspace(version_id)
+    if version.status == Status.ERRORED:
+        raise Invalid(f"{version.error_message} Create another configuration version.", field="/data")
+    if version.status == Status.UPLOADED:
+        await _compare(version, await _sha256(chunks))
+    else:
+        version = await _store(version, chunks)
+    await uploaded.announce(version)
+    return version
+
+
+async def archive_of(actor: Actor, version: ConfigurationVersion) -> StoredObject:
+    """The archive, for who may download it."""
+    await require(actor, "configuration:read", version.workspace)
+    return await stored_archive(version.id)
+
+
+async def stored_archive(version_id: str) -> StoredObject:
+    """The archive of a version: for the domain, and for who has a signed address."""
+    version = await ConfigurationVersion.get_or_none(id=version_id).select_related("archive")
+    if version is None or version.archive is None:
+        raise NotFound(f"The configuration version {version_id} has no archive (yet).")
+    archive: StoredObject = version.archive
+    return archive
+
+
+async def make_current(version: ConfigurationVersion) -> None:
+    """Let a provisional version be its workspace's current one, unless a newer one is."""
+    async with in_transaction():
+        workspace_id = version.workspace_id
+        workspace = await Workspace.filter(id=workspace_id).select_for_update().get()
+        current = await ConfigurationVersion.get_or_none(id=workspace.current_configuration_version_id)
+        if current is None or current.created_at <= version.created_at:
+            await Workspace.filter(id=workspace.id).update(current_configuration_version_id=version.id)
+
+
+async def _store(version: ConfigurationVersion, chunks: AsyncIterable[bytes]) -> ConfigurationVersion:
+    limits = ArchiveLimits.of(settings.current())
+    try:
+        organization_id = version.workspace.organization_id
+        stored = await objects.put(KIND, organization_id, inspected(chunks, limits))
+    except (Invalid, TooLarge) as error:
+        await _refuse(version, error.sentence)
+        raise
+    try:
+        return await _adopt(version, stored)
+    finally:
+        await asyncio.shield(_drop_unless_kept(stored))
+
+
+async def _adopt(version: ConfigurationVersion, stored: StoredObject) -> ConfigurationVersion:
+    """Make *stored* the archive of the version, unless somebody else was faster."""
+    async with in_transaction():
+        workspace_id = version.workspace_id
+        await Workspace.filter(id=workspace_id).select_for_update().only("id").first()
+        fresh = await ConfigurationVersion.filter(id=version.id).select_for_update().get()
+        if fresh.status != Status.PENDING:
+            await _compare(fresh, stored.sha256)
+            return fresh
+        await stored.save(force_create=True)
+        changes = {"status": Status.UPLOADED.value, "archive_id": stored.id, "uploaded_at": clock.now()}
+        await ConfigurationVersion.filter(id=version.id).update(**changes)
+        if not (version.speculative or version.provisional):
+            await Workspace.filter(id=workspace_id).update(current_configuration_version_id=version.id)
+    version.update_from_dict(changes)
+    return version
+
+
+async def _refuse(version: ConfigurationVersion, sentence: str) -> None:
+    pending = ConfigurationVersion.filter(id=version.id, status=Status.PENDING.value)
+    await pending.update(status=Status.ERRORED.value, error="invalid-archive", error_message=sentence)
+
+
+async def _drop_unless_kept(stored: StoredObject) -> None:
+    """Asked of the database, because a commit whose answer was lost may have happened."""
+    if not await StoredObject.filter(id=stored.id).exists():
+        await objects.delete_bytes(stored)
+
+
+async def _compare(version: ConfigurationVersion, sha256: str) -> None:
+    archive = await stored_archive(version.id)
+    if archive.sha256 != sha256:
+        raise Conflict(
+            f"The configuration version {version.id} has its archive already, and it is another one. Create"
+            " another"
+            " configuration version for this archive."
+        )
+
+
+async def _sha256(chunks: AsyncIterable[bytes]) -> str:
+    """Of an archive that is longer than the longest accepted, no more than that is read."""
+    limit = ArchiveLimits.of(settings.current()).packed
+    digest, size = hashlib.sha256(), 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit.most:
+            raise limit.exceeded()
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+async def _of_living_workspace(version_id: str) -> ConfigurationVersion:
+    version = (
+        await ConfigurationVersion.filter(id=version_id, workspace__deleted_at=None).select_related("workspace").first()
+    )
+    if version is None:
+        raise NotFound("There is no such configuration version (any more); create another one.")
+    return version
