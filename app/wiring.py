@@ -5,8 +5,10 @@ Called once by each entry point.  A listener may hear an event twice and does no
 
 from __future__ import annotations
 
-from app import bell, events, runs
+from app import bell, events, runs, states
+from app.jobs import workers
 from app.runs import queue
+from app.workspaces import locking, versions
 
 
 def connect() -> None:
@@ -14,3 +16,5 @@ def connect() -> None:
     events.when_run_moves(bell.ring, queue.on_move)
     events.when_workspace_frees(queue.advance)
     events.when_state_changes(runs.discard_stale)
+    locking.before_unlock(states.before_unlock)
+    versions.configure(workers.versions)

@@ -11,7 +11,7 @@ writes is refused once another has claimed (`hold`).
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from tortoise.functions import Min
 
 from app import clock, settings
 from app.errors import StateroomError
-from app.jobs.models import Job, Line, Worker
+from app.jobs.models import Job, Line
 from app.jobs.queue import draw
 from app.storage import database
 from app.storage.database import in_transaction
@@ -57,31 +57,6 @@ class Wishes:
 
     cancel_requested_at: datetime | None
     force_canceled_at: datetime | None
-
-
-# Workers
-
-
-async def register(
-    worker_id: str, name: str, slots: int, tools: Iterable[str], problem: str | None = None
-) -> None:
-    """Say that a worker is there, what it can run (``"terraform/1.11.4"``), or why it takes nothing."""
-    now = clock.now()
-    await Worker.update_or_create(
-        defaults={
-            "name": name,
-            "slots": slots,
-            "tools": sorted(tools),
-            "problem": problem,
-            "started_at": now,
-            "seen_at": now,
-        },
-        id=worker_id,
-    )
-
-
-async def pulse(worker_id: str, problem: str | None = None) -> None:
-    await Worker.filter(id=worker_id).update(pulse=F("pulse") + 1, seen_at=clock.now(), problem=problem)
 
 
 # Claiming
@@ -192,7 +167,7 @@ async def _served(waiting: Collection[tuple[str, int]]) -> dict[tuple[str, int],
     """The number of the claim each line got last; 0 for a new line, which is written down."""
     organizations = {organization for organization, _ in waiting}
     lines = await Line.filter(organization_id__in=organizations)
-    served = {(line.organization_id, line.priority): line.served for line in lines}  # type: ignore[attr-defined]
+    served = {(line.organization_id, line.priority): line.served for line in lines}
     for organization, priority in waiting:
         if (organization, priority) not in served:
             await Line.create(organization_id=organization, priority=priority)
@@ -220,9 +195,7 @@ async def hold(claim: Claim) -> None:
 
 
 async def holds(claim: Claim) -> bool:
-    return await Job.filter(
-        id=claim.job_id, claim=claim.number, worker_id=claim.worker_id, closed_at=None
-    ).exists()
+    return await Job.filter(id=claim.job_id, claim=claim.number, worker_id=claim.worker_id, closed_at=None).exists()
 
 
 async def close(claim: Claim) -> bool:

@@ -17,9 +17,9 @@ class Job(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     run: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Run", related_name="jobs")
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="jobs"
-    )
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="jobs")
+    run_id: str
+    organization_id: str
     phase = fields.CharField(max_length=8, description="plan or apply")
     priority = fields.IntField(description="0 apply, 1 plan, 2 speculative plan")
     number = fields.BigIntField(unique=True, description="drawn when first queued, kept when queued again")
@@ -30,9 +30,7 @@ class Job(Model):
     lease = fields.BigIntField(default=0)
     life = fields.BigIntField(default=0)
     lapsed = fields.BooleanField(default=False)
-    losses = fields.IntField(
-        default=0, description="how often its worker was lost; queued again twice at most"
-    )
+    losses = fields.IntField(default=0, description="how often its worker was lost; queued again twice at most")
     queued_at = fields.DatetimeField()
     claimed_at = fields.DatetimeField(null=True)
     closed_at = fields.DatetimeField(null=True)
@@ -49,9 +47,7 @@ class Line(Model):
     """The waiting jobs of one organization and priority; `served` is the number of the claim it got last."""
 
     id = fields.IntField(primary_key=True)
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="lines"
-    )
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="lines")
     priority = fields.IntField()
     served = fields.BigIntField(default=0)
 
@@ -75,7 +71,7 @@ class Worker(Model):
     id = fields.CharField(max_length=64, primary_key=True)
     name = fields.CharField(max_length=128)
     slots = fields.IntField()
-    tools: list[str] = fields.JSONField(default=list, description="engine/version pairs")  # type: ignore[assignment]
+    tools: list[str] = fields.JSONField(default=list, description="engine/version pairs")
     problem = fields.TextField(null=True, description="why it claims nothing, in a sentence")
     pulse = fields.BigIntField(default=0)
     started_at = fields.DatetimeField()

@@ -2,7 +2,6 @@
 
 from app.runs.actions import (
     RunOptions,
-    RunVariable,
     cancel,
     comment,
     confirm,
@@ -10,12 +9,12 @@ from app.runs.actions import (
     discard,
     discard_stale,
     force_cancel,
+    run_variable,
     visible,
 )
 
 __all__ = [
     "RunOptions",
-    "RunVariable",
     "cancel",
     "comment",
     "confirm",
@@ -23,5 +22,6 @@ __all__ = [
     "discard",
     "discard_stale",
     "force_cancel",
+    "run_variable",
     "visible",
 ]

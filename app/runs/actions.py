@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from tortoise.expressions import F
 from tortoise.queryset import QuerySet
@@ -17,19 +18,18 @@ from app.errors import Conflict, Forbidden, Invalid
 from app.jobs import queue as jobs
 from app.runs import lifecycle, moves, queue, snapshot
 from app.runs.models import Apply, Comment, Plan, Run, RunEvent
+from app.secret import Secret
 from app.storage.database import in_transaction
+from app.variables.precedence import Value
 from app.workspaces import versions
 from app.workspaces.models import Workspace
 
 DEFAULT_MESSAGE = "Queued manually via the Terraform Enterprise API"
 
 
-@dataclass(frozen=True, slots=True)
-class RunVariable:
+def run_variable(key: str, literal: str) -> Value:
     """A `-var` of the person who started the run: its value is a literal of Terraform's language."""
-
-    key: str
-    value: str
+    return Value(key, Secret(literal), "terraform", hcl=True, sensitive=False, source="run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RunOptions:
     terraform_version: str | None = None
     target_addrs: list[str] | None = None
     replace_addrs: list[str] | None = None
-    variables: list[RunVariable] = field(default_factory=list)
+    variables: list[Value] = field(default_factory=list)
     source: str = "tfe-api"
     trigger_reason: str = "manual"
 
@@ -80,15 +80,13 @@ async def create(
     _check(workspace, configuration_version, options)
     plan_only = configuration_version.speculative if options.plan_only is None else options.plan_only
     plan_only = plan_only or configuration_version.speculative
-    may_apply = "run:apply" in grants(actor, workspace.organization_id)  # type: ignore[attr-defined]
+    may_apply = "run:apply" in grants(actor, workspace.organization_id)
     version = await _terraform_version(workspace, plan_only, options)
-    values = await variables.effective(
-        workspace, [(variable.key, variable.value) for variable in options.variables]
-    )
+    values = await variables.effective(workspace, options.variables)
     run = Run(
         id=ids.new("run"),
         workspace_id=workspace.id,
-        organization_id=workspace.organization_id,  # type: ignore[attr-defined]
+        organization_id=workspace.organization_id,
         configuration_version_id=configuration_version.id,
         status=lifecycle.PENDING.value,
         message=options.message or DEFAULT_MESSAGE,
@@ -117,7 +115,7 @@ async def create(
     return run
 
 
-async def _store(actor: Actor, run: Run, values: list[variables.Value]) -> list[RunEvent]:
+async def _store(actor: Actor, run: Run, values: list[Value]) -> list[RunEvent]:
     workspace = await Workspace.filter(id=run.workspace_id, deleted_at=None).select_for_update().first()
     if workspace is None:
         raise Conflict("The workspace was deleted meanwhile.")
@@ -165,16 +163,12 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
     if options.is_destroy and options.refresh_only:
         raise Invalid("A run is either is-destroy or refresh-only, not both.", field="refresh_only")
     if options.is_destroy and not workspace.allow_destroy_plan:
-        raise Invalid(
-            "The workspace does not allow destroy plans (allow-destroy-plan is false).", field="is_destroy"
-        )
+        raise Invalid("The workspace does not allow destroy plans (allow-destroy-plan is false).", field="is_destroy")
     if options.plan_only and options.save_plan:
         raise Invalid("A run is either plan-only or save-plan, not both.", field="save_plan")
 
 
-def _applies_by_itself(
-    workspace: Workspace, options: RunOptions, *, plan_only: bool, may_apply: bool
-) -> bool:
+def _applies_by_itself(workspace: Workspace, options: RunOptions, *, plan_only: bool, may_apply: bool) -> bool:
     """A destroy run only when the request itself says so; never what its creator could not confirm."""
     if plan_only or options.save_plan or not may_apply:
         return False
@@ -187,9 +181,7 @@ async def _terraform_version(workspace: Workspace, plan_only: bool, options: Run
     if options.terraform_version is None:
         return await versions.resolve(workspace.engine, workspace.terraform_version)
     if not plan_only:
-        raise Invalid(
-            "Only a plan-only run may name a terraform-version of its own.", field="terraform_version"
-        )
+        raise Invalid("Only a plan-only run may name a terraform-version of its own.", field="terraform_version")
     return await versions.resolve(workspace.engine, options.terraform_version, strict=True)
 
 
@@ -222,7 +214,7 @@ async def cancel(actor: Actor, run: Run, comment: str | None = None) -> None:
     if not lifecycle.is_cancelable(run):
         raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled.")
     now = clock.now()
-    wish = {
+    wish: dict[str, Any] = {
         "cancel_requested_at": now,
         "force_cancel_available_at": now + timedelta(seconds=settings.current().force_cancel_cooloff),
         "canceled_by_id": actor.id,

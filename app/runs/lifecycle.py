@@ -252,7 +252,7 @@ def timestamp_key(status: str) -> str:
 
 
 def stamped(run: Run, status: Status, verb: str) -> dict[str, str]:
-    """The status timestamps of *run* once it is *status*: never earlier than the latest one, whatever the clock does."""
+    """The status timestamps of *run* once it is *status*: never earlier than the latest, whatever the clock does."""
     stamps = dict(run.status_timestamps)
     if verb == "requeue":
         stamps.pop(timestamp_key(PLANNING), None)
@@ -268,17 +268,13 @@ _ENDED_AS = {ERRORED: "errored", CANCELED: "canceled"}
 
 def plan_status(run: Run, plan: Plan) -> str:
     """`pending`, `queued`, `running`, `finished`, `errored`, `canceled` or `unreachable`."""
-    return _phase_status(
-        run, plan.log_closed_at, queued="plan-queued-at", started="planning-at", finished="planned-at"
-    )
+    return _phase_status(run, plan.log_closed_at, queued="plan-queued-at", started="planning-at", finished="planned-at")
 
 
 def apply_status(run: Run, apply: Apply) -> str:
     if is_final(run) and "confirmed-at" not in run.status_timestamps:
         return "unreachable"
-    return _phase_status(
-        run, apply.log_closed_at, queued="confirmed-at", started="applying-at", finished="applied-at"
-    )
+    return _phase_status(run, apply.log_closed_at, queued="confirmed-at", started="applying-at", finished="applied-at")
 
 
 def is_phase_over(status: str) -> bool:
@@ -314,8 +310,6 @@ def diagram() -> str:
     """The moves as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {PENDING}: create"]
     for move in MOVES:
-        lines += [
-            f"    {source} --> {move.target}: {move.verb}" for source in Status if source in move.sources
-        ]
+        lines += [f"    {source} --> {move.target}: {move.verb}" for source in Status if source in move.sources]
     lines += [f"    {status} --> [*]" for status in Status if status in FINAL]
     return "\n".join(lines)

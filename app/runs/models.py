@@ -17,15 +17,16 @@ class Run(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     workspace: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Workspace", related_name="runs")
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="runs"
-    )
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="runs")
     configuration_version: fields.ForeignKeyRelation = fields.ForeignKeyField(
         "models.ConfigurationVersion", related_name="runs"
     )
+    workspace_id: str
+    organization_id: str
+    configuration_version_id: str
     number = fields.IntField()
     status = fields.CharField(max_length=32)
-    status_timestamps: dict[str, str] = fields.JSONField(default=dict)  # type: ignore[assignment]
+    status_timestamps: dict[str, str] = fields.JSONField(default=dict)
 
     message = fields.TextField()
     source = fields.CharField(max_length=32, default="tfe-api")
@@ -42,8 +43,8 @@ class Run(Model):
     allow_empty_apply = fields.BooleanField(default=False)
     allow_config_generation = fields.BooleanField(default=False)
     debugging_mode = fields.BooleanField(default=False)
-    target_addrs: list[str] | None = fields.JSONField(null=True)  # type: ignore[assignment]
-    replace_addrs: list[str] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    target_addrs: list[str] | None = fields.JSONField(null=True)
+    replace_addrs: list[str] | None = fields.JSONField(null=True)
 
     has_changes = fields.BooleanField(default=False)
     failure = fields.TextField(null=True, description="why it ended errored, in a sentence")
@@ -71,9 +72,7 @@ class RunSnapshot(Model):
     """What was fixed when the run was created: its variables, sealed, in a row of their own so that reading
     a run stays cheap."""
 
-    run: fields.OneToOneRelation[Run] = fields.OneToOneField(
-        "models.Run", related_name="snapshot", primary_key=True
-    )
+    run: fields.OneToOneRelation[Run] = fields.OneToOneField("models.Run", related_name="snapshot", primary_key=True)
     sealed_variables = fields.BinaryField(description="JSON list of variables.precedence.Value, sealed")
     fingerprint = fields.CharField(max_length=64, description="keyed digest of the variables")
 
@@ -86,9 +85,7 @@ class Phase(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     log_length = fields.BigIntField(default=0, description="bytes sealed in segments, frame bytes included")
-    log_closed_at = fields.DatetimeField(
-        null=True, description="when 0x03 was written: the phase is terminal"
-    )
+    log_closed_at = fields.DatetimeField(null=True, description="when 0x03 was written: the phase is terminal")
     masked_count = fields.IntField(default=0)
     resource_additions = fields.IntField(null=True)
     resource_changes = fields.IntField(null=True)
@@ -105,7 +102,7 @@ class Plan(Phase):
 
     run: fields.OneToOneRelation[Run] = fields.OneToOneField("models.Run", related_name="plan")
     generated_configuration = fields.BooleanField(default=False)
-    binding: dict[str, Any] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    binding: dict[str, Any] | None = fields.JSONField(null=True)
     plan_file: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
         "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT
     )

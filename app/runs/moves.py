@@ -18,6 +18,7 @@ from app.jobs import queue as jobs
 from app.jobs.claims import Claim
 from app.runs import lifecycle
 from app.runs.models import Comment, Run, RunEvent
+from app.states import history
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
 
@@ -62,9 +63,7 @@ async def speak(
     return spoken
 
 
-async def note(
-    run: Run, action: str, *, by: Actor, description: str = "", comment: str | None = None
-) -> RunEvent:
+async def note(run: Run, action: str, *, by: Actor, description: str = "", comment: str | None = None) -> RunEvent:
     """Record something that happened to *run* without moving it, inside the caller's transaction."""
     await Run.filter(id=run.id).update(event_count=F("event_count") + 1)
     await run.refresh_from_db(fields=["event_count"])
@@ -80,9 +79,7 @@ async def announce(spoken: list[RunEvent]) -> None:
 
 async def announce_forgotten() -> int:
     """Announce what nobody announced, because the process that should have has died.  How many there were."""
-    forgotten = (
-        await RunEvent.filter(announced_at=None).order_by("created_at").limit(500).prefetch_related("run")
-    )
+    forgotten = await RunEvent.filter(announced_at=None).order_by("created_at").limit(500).prefetch_related("run")
     await announce(forgotten)
     return len(forgotten)
 
@@ -114,7 +111,7 @@ async def _enter(run: Run) -> None:
     if phase is not None:
         await jobs.put(
             run_id=run.id,
-            organization_id=run.organization_id,  # type: ignore[attr-defined]
+            organization_id=run.organization_id,
             phase=phase,
             priority=lifecycle.priority(run, phase),
             engine=run.engine,
@@ -129,18 +126,19 @@ async def _take_lock(run: Run) -> None:
         return
     free = Workspace.filter(id=workspace_id, locked_by_run_id=None, locked_by_user_id=None, deleted_at=None)
     now = clock.now()
-    if not await free.update(
-        locked_by_run_id=run.id, locked_at=now, current_run_id=run.id, latest_change_at=now
-    ):
-        raise Conflict(
-            "The workspace is locked; unlock it, or wait for the run that holds it, and try again."
-        )
+    if not await free.update(locked_by_run_id=run.id, locked_at=now, current_run_id=run.id, latest_change_at=now):
+        raise Conflict("The workspace is locked; unlock it, or wait for the run that holds it, and try again.")
 
 
 async def _free_lock(run: Run) -> None:
     """Free the workspace if this run holds it; a run never frees a lock it does not hold."""
-    held = Workspace.filter(id=run.workspace_id, locked_by_run_id=run.id)
-    await held.update(locked_by_run_id=None, locked_at=None, locked_reason=None, latest_change_at=clock.now())
+    held = await Workspace.filter(id=run.workspace_id, locked_by_run_id=run.id).first()
+    if held is None:
+        return
+    await history.settle(held)
+    await Workspace.filter(id=held.id).update(
+        locked_by_run_id=None, locked_at=None, locked_reason=None, latest_change_at=clock.now()
+    )
 
 
 async def _record(run: Run, action: str, by: Actor, description: str, comment: str | None) -> RunEvent:

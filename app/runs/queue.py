@@ -70,9 +70,7 @@ async def current_run_id(workspace: Workspace) -> str | None:
     kind: so the CLI can say what it waits for.
     """
     if workspace.locked_by_user_id is not None:
-        first = (
-            await Run.filter(workspace_id=workspace.id, status=lifecycle.PENDING).order_by("number").first()
-        )
+        first = await Run.filter(workspace_id=workspace.id, status=lifecycle.PENDING).order_by("number").first()
         if first is not None:
             return first.id
     return workspace.current_run_id
@@ -126,11 +124,12 @@ async def _waits_for_a_worker(run: Run, phase: str) -> Waiting | None:
     if job is None or job.worker_id is not None:
         return None
     ahead = await jobs_ahead(job)
-    able = [
-        worker for worker in await Worker.all() if f"{job.engine}/{job.terraform_version}" in worker.tools
-    ]
+    able = [worker for worker in await Worker.all() if f"{job.engine}/{job.terraform_version}" in worker.tools]
     if not able:
-        sentence = f"No worker has {job.engine} {job.terraform_version}. An administrator can start one with `stateroom worker`"
+        sentence = (
+            f"No worker has {job.engine} {job.terraform_version}."
+            " An administrator can start one with `stateroom worker`"
+        )
         return Waiting("no-worker", sentence, since=job.queued_at)
     slots = sum(worker.slots for worker in able)
     return Waiting("slots", f"All {slots} workers are busy; {ahead} ahead", ahead=ahead, since=job.queued_at)

@@ -15,9 +15,10 @@ class StateVersion(Model):
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
-    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Workspace", related_name="state_versions"
-    )
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Workspace", related_name="state_versions")
+    workspace_id: str
+    content_id: str | None
+    json_content_id: str | None
     status = fields.CharField(max_length=16, default="pending")
     serial = fields.BigIntField()
     lineage = fields.CharField(max_length=255, default="")
@@ -31,7 +32,6 @@ class StateVersion(Model):
     json_content: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
         "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT
     )
-    sealed_json_outputs = fields.BinaryField(null=True, description="what the client sent as json-state-outputs")
     run_id = fields.CharField(max_length=32, null=True)
     created_by_id = fields.CharField(max_length=32, null=True)
     previous_id = fields.CharField(max_length=32, null=True)
@@ -40,9 +40,9 @@ class StateVersion(Model):
     terraform_version = fields.CharField(max_length=64, null=True)
     state_format = fields.IntField(null=True)
     resources_processed = fields.BooleanField(default=False)
-    resources: list[dict[str, object]] | None = fields.JSONField(null=True)  # type: ignore[assignment]
-    modules: dict[str, object] | None = fields.JSONField(null=True)  # type: ignore[assignment]
-    providers: dict[str, object] | None = fields.JSONField(null=True)  # type: ignore[assignment]
+    resources: list[dict[str, object]] | None = fields.JSONField(null=True)
+    modules: dict[str, object] | None = fields.JSONField(null=True)
+    providers: dict[str, object] | None = fields.JSONField(null=True)
     created_at = fields.DatetimeField()
     finalized_at = fields.DatetimeField(null=True)
 

@@ -1,0 +1,29 @@
+"""State: what Terraform knows of the world, kept version by version."""
+
+from app.states.actions import (
+    NewState,
+    before_unlock,
+    content,
+    create,
+    current,
+    find,
+    json_content,
+    receive,
+    receive_json,
+    recover,
+    visible,
+)
+
+__all__ = [
+    "NewState",
+    "before_unlock",
+    "content",
+    "create",
+    "current",
+    "find",
+    "json_content",
+    "receive",
+    "receive_json",
+    "recover",
+    "visible",
+]

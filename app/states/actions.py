@@ -1,0 +1,415 @@
+"""State versions come, are checked, and become current.
+
+The bytes go to the object store first, then one transaction compares lock, lineage and serial and makes them current:
+a version whose bytes are not there is never current, and two writers can never both win.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+
+import orjson
+from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
+
+from app import clock, events, ids, settings
+from app.access.actors import SYSTEM, Actor, Kind
+from app.access.permissions import Reach, may_reach, require
+from app.errors import Conflict, Invalid, NotFound, Unavailable
+from app.states import history
+from app.states.models import StateVersion, StateVersionOutput
+from app.states.reading import Contents, StateReader
+from app.storage import crypto, objects
+from app.storage.database import in_transaction
+from app.storage.models import StoredObject
+from app.workspaces.models import Workspace
+
+PENDING, FINALIZED, DISCARDED = "pending", "finalized", "discarded"
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewState:
+    """What a request says of the state it will send; with `state` (base64) it has sent it."""
+
+    serial: int
+    md5: str
+    lineage: str = ""
+    force: bool = False
+    intermediate: bool = False
+    state: str | None = None
+    json_state: str | None = None
+
+
+def visible(actor: Actor) -> QuerySet[StateVersion]:
+    """The state versions *actor* may know of; a run knows those its organization may share with it, and which it
+    may read `require` decides."""
+    versions = StateVersion.filter(workspace__deleted_at=None)
+    if actor.kind is Kind.SYSTEM:
+        return versions
+    if actor.claims is not None:
+        return versions.filter(workspace__organization_id=actor.claims.organization_id)
+    return versions.filter(workspace__organization_id__in=list(actor.organization_ids))
+
+
+async def find(actor: Actor, version_id: str) -> StateVersion:
+    """The version, its workspace loaded, if *actor* may read it.  Raises NotFound, Forbidden."""
+    version = await visible(actor).filter(id=version_id).select_related("workspace").first()
+    if version is None:
+        raise NotFound("There is no such state version, or you may not see it.")
+    await require(actor, "state:read", version.workspace)
+    return version
+
+
+async def current(actor: Actor, workspace: Workspace) -> StateVersion:
+    """The current version of *workspace*; its content is there.  Raises NotFound where there is none yet."""
+    await require(actor, "state:read", workspace)
+    version = await _current(workspace)
+    if version is None:
+        raise NotFound("The workspace has no state yet.")
+    return version
+
+
+async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVersion:
+    """Announce a state.  It is `pending` until its bytes come by the upload URL, or finalized if it holds them.
+
+    Whoever writes must hold the workspace's lock.  The same serial with the same bytes answers the version there is.
+    """
+    await require(actor, "state:write", workspace)
+    _check(new)
+    forced = _may_force(actor, new)
+    async with in_transaction():
+        workspace = await _locked(workspace.id)
+        _require_lock(actor, workspace)
+        same = await _same(actor, workspace, new)
+        if same is None:
+            same = await _announce(actor, workspace, new, forced)
+    if new.state is not None and same.status == PENDING:
+        await receive(same.id, _decoded(new.state, "state"))
+        await same.refresh_from_db()
+    if new.json_state is not None:
+        await receive_json(same.id, _decoded(new.json_state, "json_state"))
+    return same
+
+
+async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
+    """Take the bytes of a pending version; it becomes current (or a snapshot), or nothing of it is kept.
+
+    Sent again, the same bytes are a success; others are refused.
+    """
+    version = await StateVersion.get_or_none(id=version_id).select_related("workspace")
+    if version is None or version.workspace.deleted_at is not None:
+        raise NotFound("There is no such state version any more.")
+    reader = StateReader()
+    stored = await objects.put(
+        "state", version.workspace.organization_id, _read_by(reader, chunks), limit=settings.current().max_state
+    )
+    try:
+        contents = reader.finish()
+        _check_contents(version, stored, contents)
+        kept = await _finalize(version, stored, contents)
+    except BaseException:
+        await asyncio.shield(objects.abandon(stored))
+        raise
+    if not kept:
+        await objects.delete_bytes(stored)
+    elif not version.intermediate:
+        await events.state_changed.announce(version.workspace.id)
+
+
+async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
+    """Keep the state as `terraform show -json` would print it, beside the version.  Sent again, the same bytes are a
+    success; others are refused."""
+    version = await StateVersion.get_or_none(id=version_id).select_related("workspace", "json_content")
+    if version is None or version.workspace.deleted_at is not None:
+        raise NotFound("There is no such state version any more.")
+    stored = await objects.put(
+        "json-state", version.workspace.organization_id, chunks, limit=settings.current().max_state
+    )
+    if version.json_content is not None and version.json_content.sha256 == stored.sha256:
+        await objects.delete_bytes(stored)
+        return
+    try:
+        async with in_transaction():
+            await stored.save()
+            bare = StateVersion.filter(id=version_id, json_content_id=None)
+            if not await bare.update(json_content_id=stored.id):
+                raise Conflict("This state version has its JSON form already.")
+    except BaseException:
+        await asyncio.shield(objects.abandon(stored))
+        raise
+
+
+async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes]) -> StateVersion:
+    """Make a state that a dead run left the current one, if it follows what is current and the run still holds the
+    lock.  Raises Conflict (it does not), Invalid (it is no state); nothing is kept then."""
+    reader = StateReader()
+    stored = await objects.put(
+        "state", workspace.organization_id, _read_by(reader, chunks), limit=settings.current().max_state
+    )
+    try:
+        contents = reader.finish()
+        new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
+        async with in_transaction():
+            workspace = await _locked(workspace.id)
+            if workspace.locked_by_run_id != run_id:
+                raise Conflict("The run no longer holds the workspace's lock.")
+            same = await _same(SYSTEM, workspace, new, run_id)
+            version = same or await _announce(SYSTEM, workspace, new, forced=False, run_id=run_id)
+        await version.fetch_related("workspace")
+        kept = await _finalize(version, stored, contents)
+    except BaseException:
+        await asyncio.shield(objects.abandon(stored))
+        raise
+    if kept:
+        await events.state_changed.announce(workspace.id)
+    else:
+        await objects.delete_bytes(stored)
+    return version
+
+
+async def content(version: StateVersion) -> AsyncIterator[bytes]:
+    """The bytes of a finalized version, as they were sent.  Asks nothing: for links that were signed."""
+    await version.fetch_related("content")
+    if version.content is None:
+        raise NotFound("This state version has no content.")
+    return objects.stream(version.content)
+
+
+async def json_content(version: StateVersion) -> AsyncIterator[bytes]:
+    await version.fetch_related("json_content")
+    if version.json_content is None:
+        raise NotFound("This state version has no JSON form.")
+    return objects.stream(version.json_content)
+
+
+async def before_unlock(workspace: Workspace, forced: bool) -> None:
+    """The lock waits while the newest version waits for its bytes; by force it does not, and they are given up."""
+    newest = await StateVersion.filter(workspace_id=workspace.id).order_by("-created_at", "-id").first()
+    if newest is not None and newest.status == PENDING:
+        if not forced:
+            raise Unavailable(
+                "The latest state version is still pending: its bytes have not come. Wait for the upload to end;"
+                " after ten minutes, or by force-unlock, it is given up."
+            )
+        await StateVersion.filter(workspace_id=workspace.id, status=PENDING).update(status=DISCARDED)
+    await history.settle(workspace)
+
+
+# What a state must be
+
+
+def _check(new: NewState) -> None:
+    if new.serial < 0:
+        raise Invalid("The serial of a state is a number from 0.", field="serial")
+    if not _MD5.fullmatch(new.md5):
+        raise Invalid("md5 is the hexadecimal MD5 of the state's bytes.", field="md5")
+
+
+def _check_contents(version: StateVersion, stored: StoredObject, contents: Contents) -> None:
+    if stored.md5 != version.md5:
+        raise Invalid(
+            f"The bytes that came have the MD5 {stored.md5}, not {version.md5} as announced. Send them again.",
+            field="md5",
+        )
+    if contents.serial is not None and contents.serial != version.serial:
+        raise Invalid(f"The state says serial {contents.serial}, the request {version.serial}.", field="serial")
+    if version.lineage and contents.lineage and contents.lineage != version.lineage:
+        raise Invalid("The state's lineage is not the one the request names.", field="lineage")
+
+
+def _may_force(actor: Actor, new: NewState) -> bool:
+    """A person who holds the lock may go back; the `cloud` block sends `state push -force` without saying so."""
+    return actor.kind is Kind.USER and (new.force or actor.integration == "cloud")
+
+
+def _require_lock(actor: Actor, workspace: Workspace) -> None:
+    if actor.claims is not None:
+        if workspace.locked_by_run_id == actor.claims.run_id and may_reach(actor, Reach.OWN_WORKSPACE, "state:write"):
+            return
+    elif actor.kind is Kind.SYSTEM or (actor.id and workspace.locked_by_user_id == actor.id):
+        return
+    raise Conflict("A state is written only by whoever holds the workspace's lock. Lock the workspace first.")
+
+
+async def _same(actor: Actor, workspace: Workspace, new: NewState, run_id: str | None = None) -> StateVersion | None:
+    """The version this request repeats, if it does: clients ask again after an answer was lost.
+
+    The current one whoever made it, else one of the same writer; an older one is no repetition but a way back.
+    """
+    alike = StateVersion.filter(workspace_id=workspace.id, serial=new.serial, md5=new.md5)
+    current = await alike.filter(id=workspace.current_state_version_id).first()
+    if current is not None and not new.intermediate:
+        return current
+    own = alike.filter(
+        Q(status=PENDING) | Q(status=FINALIZED, intermediate=True),
+        intermediate=new.intermediate,
+        created_by_id=actor.id,
+        run_id=actor.claims.run_id if actor.claims else run_id,
+    )
+    return await own.order_by("-created_at").first()
+
+
+def _require_successor(now: StateVersion | None, serial: int, lineage: str) -> None:
+    if now is None:
+        return
+    if lineage and now.lineage and lineage != now.lineage:
+        raise Conflict(
+            f"The state's lineage {lineage} is not that of the current one, {now.lineage}. It belongs to something"
+            " else; `terraform state push -force` takes it all the same."
+        )
+    if serial <= now.serial:
+        raise Conflict(
+            f"The state has serial {serial}, but serial {now.serial} is current. Pull the current state and start"
+            " from there; `terraform state push -force` goes back all the same."
+        )
+
+
+# How it becomes current
+
+
+async def _announce(
+    actor: Actor, workspace: Workspace, new: NewState, forced: bool, run_id: str | None = None
+) -> StateVersion:
+    before = await _current(workspace)
+    if not forced:
+        _require_successor(before, new.serial, new.lineage)
+    return await StateVersion.create(
+        id=ids.new("state_version"),
+        workspace_id=workspace.id,
+        status=PENDING,
+        serial=new.serial,
+        lineage=new.lineage,
+        md5=new.md5,
+        intermediate=new.intermediate,
+        forced=forced and before is not None and not _follows(before, new),
+        run_id=actor.claims.run_id if actor.claims else run_id,
+        created_by_id=actor.id,
+        created_at=clock.now(),
+    )
+
+
+def _follows(before: StateVersion, new: NewState) -> bool:
+    return new.serial > before.serial and new.lineage in ("", before.lineage)
+
+
+async def _finalize(version: StateVersion, stored: StoredObject, contents: Contents) -> bool:
+    """Compare once more and make it current, in one transaction.  False: the same bytes had come before."""
+    async with in_transaction():
+        workspace = await _locked(version.workspace.id)
+        fresh = await StateVersion.get(id=version.id)
+        if fresh.status == FINALIZED:
+            return False
+        if fresh.status == DISCARDED:
+            raise Conflict("This state version was given up, because its bytes did not come in time.")
+        if not _still_locked_for(fresh, workspace):
+            raise Conflict("The workspace's lock was freed before the state arrived.")
+        if not fresh.forced:
+            _require_successor(await _current(workspace), fresh.serial, fresh.lineage)
+        await stored.save()
+        _describe(fresh, stored, contents)
+        await _keep_outputs(fresh, contents)
+        if fresh.intermediate:
+            await fresh.save()
+        else:
+            await history.make_current(workspace, fresh, contents.managed_instances)
+    version.update_from_dict({"status": fresh.status, "chain_hash": fresh.chain_hash})
+    return True
+
+
+def _still_locked_for(version: StateVersion, workspace: Workspace) -> bool:
+    if version.run_id is not None:
+        return workspace.locked_by_run_id == version.run_id
+    return workspace.locked_by_user_id == version.created_by_id or version.created_by_id is None
+
+
+def _describe(version: StateVersion, stored: StoredObject, contents: Contents) -> None:
+    version.status = FINALIZED
+    version.content_id = stored.id
+    version.size = stored.size
+    version.lineage = version.lineage or contents.lineage
+    version.finalized_at = clock.now()
+    version.terraform_version = contents.terraform_version
+    version.state_format = contents.version
+    version.resources = [
+        {
+            "name": resource.name,
+            "type": resource.type,
+            "count": resource.count,
+            "module": resource.module,
+            "provider": resource.provider,
+            "mode": resource.mode,
+        }
+        for resource in contents.resources
+    ]
+    version.modules, version.providers = _tallies(contents)
+    version.resources_processed = True
+
+
+def _tallies(contents: Contents) -> tuple[dict[str, object], dict[str, object]]:
+    """How many of each type, by module and by provider."""
+    modules: dict[str, dict[str, int]] = {}
+    providers: dict[str, dict[str, int]] = {}
+    for resource in contents.resources:
+        kind = resource.type if resource.mode == "managed" else f"data.{resource.type}"
+        for tally, key in ((modules, resource.module), (providers, resource.provider)):
+            of = tally.setdefault(key, {})
+            of[kind] = of.get(kind, 0) + resource.count
+    return dict(modules), dict(providers)
+
+
+async def _keep_outputs(version: StateVersion, contents: Contents) -> None:
+    rows = []
+    for output in contents.outputs:
+        identifier = ids.new("state_version_output")
+        rows.append(
+            StateVersionOutput(
+                id=identifier,
+                state_version_id=version.id,
+                name=output.name[:255],
+                sensitive=output.sensitive,
+                type=_plain_type(output.type),
+                detailed_type=output.type,
+                sealed_value=crypto.seal(orjson.dumps(output.value), context=("output", identifier)),
+            )
+        )
+    await StateVersionOutput.bulk_create(rows)
+
+
+#: What the API calls Terraform's types.
+_TYPES = {"bool": "boolean", "list": "array", "set": "array", "tuple": "array", "map": "object", "object": "object"}
+
+
+def _plain_type(detailed: object) -> str:
+    word = detailed[0] if isinstance(detailed, list) and detailed else detailed
+    return _TYPES.get(str(word), str(word))[:32]
+
+
+async def _locked(workspace_id: str) -> Workspace:
+    workspace = await Workspace.filter(id=workspace_id, deleted_at=None).select_for_update().first()
+    if workspace is None:
+        raise NotFound("There is no such workspace any more.")
+    return workspace
+
+
+async def _current(workspace: Workspace) -> StateVersion | None:
+    return await StateVersion.get_or_none(id=workspace.current_state_version_id)
+
+
+async def _read_by(reader: StateReader, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        reader.feed(chunk)
+        yield chunk
+
+
+async def _decoded(text: str, field: str) -> AsyncIterator[bytes]:
+    try:
+        yield base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{field.replace('_', '-')} is not base64.", field=field) from None

@@ -1,0 +1,50 @@
+"""The outputs of a state version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.access.actors import Actor
+from app.access.permissions import require
+from app.errors import NotFound
+from app.states.models import StateVersion, StateVersionOutput
+from app.storage import crypto
+from app.workspaces.models import Workspace
+
+
+async def current(actor: Actor, workspace: Workspace) -> list[StateVersionOutput]:
+    """Those of the current version; none while there is no state yet."""
+    await require(actor, "state:read-outputs", workspace)
+    if workspace.current_state_version_id is None:
+        return []
+    return await _of(workspace.current_state_version_id)
+
+
+async def of_version(actor: Actor, version: StateVersion) -> list[StateVersionOutput]:
+    """Those of *version*, its workspace loaded."""
+    await require(actor, "state:read-outputs", version.workspace)
+    return await _of(version.id)
+
+
+async def find(actor: Actor, output_id: str) -> StateVersionOutput:
+    """One output.  Raises NotFound, Forbidden."""
+    output = (
+        await StateVersionOutput.filter(id=output_id, state_version__workspace__deleted_at=None)
+        .select_related("state_version__workspace")
+        .first()
+    )
+    if output is None:
+        raise NotFound("There is no such output, or you may not see it.")
+    await require(actor, "state:read-outputs", output.state_version.workspace)
+    return output
+
+
+def value(output: StateVersionOutput) -> Any:
+    """Its value in clear; whoever shows it decides about a sensitive one."""
+    return orjson.loads(crypto.open_sealed(output.sealed_value, context=("output", output.id)))
+
+
+async def _of(version_id: str) -> list[StateVersionOutput]:
+    return await StateVersionOutput.filter(state_version_id=version_id).order_by("name")
