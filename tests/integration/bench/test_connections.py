@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ async def test_a_server_that_goes_away_is_an_error(server: Server) -> None:
     async with await connect(server.url, {}, str(server.ca_bundle)) as connection:
         await connection.get("/logs/plan?limit=1&offset=0")
         server.process.terminate()
-        server.process.wait()
+        await asyncio.to_thread(server.process.wait)
         with pytest.raises(ConnectionLost):
             await connection.get("/logs/plan?limit=1&offset=0")
 
