@@ -48,8 +48,8 @@ async def sign_in(username: str, password: Secret[str]) -> User:
     )
     if user is None or known is None or not right:
         raise Unauthenticated(
-            "User name or password is wrong. If you have no password yet, ask for a login link"
-            " (stateroom user login-link)."
+            "User name or password is wrong. If you have no password yet, ask for a login link (stateroom user"
+            " login-link)."
         )
     if _hasher.check_needs_rehash(known):
         user.password_hash = await _beside_the_loop(_hasher.hash, password.reveal())

@@ -6,7 +6,7 @@ life of the job, which keeps an apply whose worker is lost from being given up w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,7 @@ from app.secret import Secret
 from app.storage import crypto
 
 _ENDED = (
-    "This run token is unknown, or its phase has ended. A run's token works only while the plan or the"
-    " apply it was"
+    "This run token is unknown, or its phase has ended. A run's token works only while the plan or the apply it was"
     " made for is running."
 )
 #: A use raises the job's life at most this often; it is looked at every few seconds and judged after minutes.
@@ -63,11 +62,13 @@ RUN_TOKEN_ROUTES: tuple[RunTokenRoute, ...] = (
     RunTokenRoute("GET", "/api/registry/v1/providers/{namespace}/{type}/{version}/download/{os}/{arch}"),
 )
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
+_ALLOWED = frozenset((route.method, _PARAMETER.sub("{}", route.pattern)) for route in RUN_TOKEN_ROUTES)
 
-def may_call(method: str, segments: Sequence[str]) -> bool:
-    """Whether a run token may call *method* on the path of these decoded *segments* (without the leading
-    slash)."""
-    return any(_fits(route, method, segments) for route in RUN_TOKEN_ROUTES)
+
+def allows(method: str, pattern: str) -> bool:
+    """Whether a run token may call the route that *pattern* of the route table names."""
+    return (("GET" if method == "HEAD" else method), _PARAMETER.sub("{}", pattern)) in _ALLOWED
 
 
 async def mint(job: Any, run: Any) -> Secret[str]:
@@ -136,12 +137,3 @@ async def _raise_life(job_id: str) -> None:
     # Jobs lie above access, so the model is asked for by relation and not imported.
     jobs: Any = RunToken._meta.fields_map["job"].related_model  # type: ignore[attr-defined]
     await jobs.filter(id=job_id, closed_at=None).update(life=F("life") + 1)
-
-
-def _fits(route: RunTokenRoute, method: str, segments: Sequence[str]) -> bool:
-    wanted = route.pattern.removeprefix("/").split("/")
-    if len(wanted) != len(segments) or (method != route.method and (method, route.method) != ("HEAD", "GET")):
-        return False
-    return all(
-        bool(given) if part.startswith("{") else part == given for part, given in zip(wanted, segments, strict=True)
-    )

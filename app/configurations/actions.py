@@ -136,7 +136,7 @@ async def _store(version: ConfigurationVersion, chunks: AsyncIterable[bytes]) ->
     try:
         return await _adopt(version, stored)
     finally:
-        await asyncio.shield(_drop_unless_kept(stored))
+        await asyncio.shield(objects.abandon(stored))
 
 
 async def _adopt(version: ConfigurationVersion, stored: StoredObject) -> ConfigurationVersion:
@@ -162,18 +162,11 @@ async def _refuse(version: ConfigurationVersion, sentence: str) -> None:
     await pending.update(status=Status.ERRORED.value, error="invalid-archive", error_message=sentence)
 
 
-async def _drop_unless_kept(stored: StoredObject) -> None:
-    """Asked of the database, because a commit whose answer was lost may have happened."""
-    if not await StoredObject.filter(id=stored.id).exists():
-        await objects.delete_bytes(stored)
-
-
 async def _compare(version: ConfigurationVersion, sha256: str) -> None:
     archive = await stored_archive(version.id)
     if archive.sha256 != sha256:
         raise Conflict(
-            f"The configuration version {version.id} has its archive already, and it is another one. Create"
-            " another"
+            f"The configuration version {version.id} has its archive already, and it is another one. Create another"
             " configuration version for this archive."
         )
 

@@ -165,9 +165,8 @@ def _check(variable: Variable) -> None:
         raise Invalid("The key of a variable has at most 128 characters.", field="key")
     if variable.category == "terraform" and not _TERRAFORM_KEY.fullmatch(variable.key):
         raise Invalid(
-            "The key of a Terraform variable has letters, digits, underscores and hyphens, and begins with"
-            " a letter or"
-            " an underscore.",
+            "The key of a Terraform variable has letters, digits, underscores and hyphens, and begins with a letter"
+            " or an underscore.",
             field="key",
         )
     if variable.category == "env" and not _ENV_KEY.fullmatch(variable.key):
@@ -181,8 +180,7 @@ def _seal(variable: Variable, value: Secret[str]) -> None:
     limit = settings.current().max_variable
     if len(plain) > limit:
         raise Invalid(
-            f"The value of a variable may be {readable(limit)} long at most; the setting"
-            " STATEROOM_MAX_VARIABLE moves"
+            f"The value of a variable may be {readable(limit)} long at most; the setting STATEROOM_MAX_VARIABLE moves"
             " that limit.",
             field="value",
         )

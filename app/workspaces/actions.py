@@ -114,13 +114,12 @@ async def safe_delete(actor: Actor, workspace: Workspace) -> None:
         # The model of state versions lies above workspaces and is reached by relation.
         if await fresh.state_versions.filter(status="pending", intermediate=False).exists():
             raise Conflict(
-                f"The latest state of {fresh.name} is still being processed. Try again in a moment, or"
-                " force the deletion."
+                f"The latest state of {fresh.name} is still being processed. Try again in a moment, or force the"
+                " deletion."
             )
         if fresh.resource_count:
             raise Conflict(
-                f"The workspace {fresh.name} still manages {fresh.resource_count} resources. Destroy them"
-                " first"
+                f"The workspace {fresh.name} still manages {fresh.resource_count} resources. Destroy them first"
                 " (terraform destroy), or force the deletion and leave them without a state."
             )
         await _delete(fresh)
@@ -129,15 +128,13 @@ async def safe_delete(actor: Actor, workspace: Workspace) -> None:
 async def _delete(workspace: Workspace) -> None:
     if workspace.locked_by_run_id is not None:
         raise Conflict(
-            f"The workspace {workspace.name} is locked by Run {workspace.locked_by_run_id}. Discard or"
-            " cancel that run"
-            " first, or wait for its end, then delete the workspace."
+            f"The workspace {workspace.name} is locked by Run {workspace.locked_by_run_id}. Discard or cancel that"
+            " run first, or wait for its end, then delete the workspace."
         )
     working = await workspace.runs.filter(jobs__id__isnull=False, jobs__closed_at=None).first()
     if working is not None:
         raise Conflict(
-            f"Run {working.id} of the workspace {workspace.name} is being processed. Cancel it first, or"
-            " wait for its"
+            f"Run {working.id} of the workspace {workspace.name} is being processed. Cancel it first, or wait for its"
             " end, then delete the workspace."
         )
     now = clock.now()

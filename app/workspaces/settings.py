@@ -45,9 +45,8 @@ def _switch(field: str, value: bool | None) -> bool:
 def _mode(field: str, value: str | None) -> str:
     if value == "agent":
         raise Invalid(
-            "This server has no agents: its own workers carry out runs. Use the execution mode remote, or"
-            " local to run"
-            " terraform on your machine.",
+            "This server has no agents: its own workers carry out runs. Use the execution mode remote, or local to"
+            " run terraform on your machine.",
             field=field,
         )
     if value not in _MODES:

@@ -54,9 +54,8 @@ async def _may_change(actor: Actor, workspace: Workspace) -> None:
     await require(actor, "workspace:update", workspace)
     if workspace.global_remote_state:
         raise Invalid(
-            "This workspace shares its state with the whole organization. Set global-remote-state to false"
-            " first, then"
-            " name the workspaces that may read it.",
+            "This workspace shares its state with the whole organization. Set global-remote-state to false first,"
+            " then name the workspaces that may read it.",
             field="global_remote_state",
         )
 

@@ -62,9 +62,8 @@ def check(version: str, engine: str, there_are: Iterable[str]) -> str:
     known = list(there_are)
     if known and newest_match(version, known) is None:
         raise Invalid(
-            f"No worker of this server has {engine} {version}. There is {_listed(known)}; name one of"
-            " these, or install"
-            " that version on a worker.",
+            f"No worker of this server has {engine} {version}. There is {_listed(known)}; name one of these, or"
+            " install that version on a worker.",
             field="terraform_version",
         )
     return version
