@@ -32,6 +32,7 @@ __all__ = ["close", "configuration", "connect", "connected", "dialect", "in_tran
 PACKAGES = ("app", "github_app")
 LABEL = "models"
 CONNECTION = "default"
+MIGRATIONS = "migrations"
 
 #: The driver's own defaults: wait 5 s, sync every commit.  With WAL, NORMAL loses nothing when a process
 #: dies; a power cut may lose the last commits, never the file.  The wait is first: setting WAL may need it.
@@ -42,7 +43,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """What Tortoise and its migrations want to know."""
     return {
         "connections": {CONNECTION: _connection(settings.database_url.reveal(), settings.database_pool)},
-        "apps": {LABEL: {"models": model_modules(), "default_connection": CONNECTION, "migrations": "migrations"}},
+        "apps": {LABEL: {"models": model_modules(), "default_connection": CONNECTION, "migrations": MIGRATIONS}},
         "use_tz": True,
         "timezone": "UTC",
     }

@@ -97,8 +97,9 @@ async def delete_bytes(stored: StoredObject) -> None:
 async def abandon(stored: StoredObject) -> None:
     """Drop the bytes of an object whose row did not come to be saved, as far as anyone can know.
 
-    A transaction that failed towards its caller may have been committed all the same; so the row is looked for, and if
-    that cannot be told the bytes stay: too many bytes are a nuisance, missing ones a lost state.
+    A transaction that failed towards its caller may have been committed all the same; so the row is looked
+    for, and if that cannot be told the bytes stay: too many bytes are a nuisance, missing ones a lost
+    state.
     """
     if not await StoredObject.filter(id=stored.id).exists():
         await _opened().delete(_name(stored))

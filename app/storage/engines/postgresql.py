@@ -76,6 +76,9 @@ class TransactionClient(Hooked, Translating, TransactionWrapper):
 
     async def begin(self) -> None:
         await passing_hook("BEGIN")
+        await self._start()
+
+    async def _start(self) -> None:
         transaction = self._connection.transaction()
         await transaction.start()
         self.transaction = transaction
@@ -84,6 +87,13 @@ class TransactionClient(Hooked, Translating, TransactionWrapper):
         await passing_hook("COMMIT")
         await super().commit()
         await passing_hook("COMMITTED")
+
+    async def savepoint(self) -> None:
+        await passing_hook("SAVEPOINT")
+        await self._start()
+
+    async def release_savepoint(self) -> None:
+        await super().commit()
 
     async def undo_savepoint(self) -> None:
         if self.transaction is not None and not self._finalized:
