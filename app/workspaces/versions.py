@@ -17,7 +17,7 @@ Provider = Callable[[str], Awaitable[Iterable[str]]]
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?(?:\+[0-9A-Za-z.-]+)?")
 _PARTIAL = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?")
-_CONDITION = re.compile(r"(=|!=|>=|<=|>|<|~>)?\s*(\S+)")
+_CONDITION = re.compile(r"(=|!=|>=|<=|>|<|~>)? *(\S+)")
 _MOST = 64
 
 Key = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
@@ -106,12 +106,12 @@ def _is_well_formed(version: str) -> bool:
         return False
     if version == LATEST or _VERSION.fullmatch(version):
         return True
-    conditions = [_CONDITION.fullmatch(part.strip()) for part in version.split(",")]
-    return all(match is not None and _PARTIAL.fullmatch(match[2]) for match in conditions)
+    conditions = [_CONDITION.fullmatch(part.strip(" ")) for part in version.split(",")]
+    return all(match is not None and match[1] and _PARTIAL.fullmatch(match[2]) for match in conditions)
 
 
 def _satisfies(version: str, constraint: str) -> bool:
-    return all(_holds(version, part.strip()) for part in constraint.split(","))
+    return all(_holds(version, part.strip(" ")) for part in constraint.split(","))
 
 
 def _holds(version: str, condition: str) -> bool:

@@ -1,0 +1,88 @@
+"""Things to test with.  Each takes only what the test is about and invents the rest."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from app import access, configurations, organizations, projects, variables, workspaces
+from app.access import tokens
+from app.access.actors import SYSTEM, Actor
+from app.access.models import User
+from app.configurations.models import ConfigurationVersion
+from app.organizations.models import Organization
+from app.projects.models import Project
+from app.secret import Secret
+from app.variables.models import Variable
+from app.workspaces.models import Workspace
+
+_numbers = itertools.count(1)
+
+
+async def make_user(username: str | None = None, **given: Any) -> User:
+    return await access.create_user(SYSTEM, username or f"user{next(_numbers)}", **given)
+
+
+async def make_token(user: User) -> str:
+    """The text of a fresh token."""
+    _, text = await tokens.create(SYSTEM, user)
+    return text.reveal()
+
+
+async def make_organization(name: str | None = None, *, owner: User | None = None) -> Organization:
+    return await organizations.create(SYSTEM, name or f"org{next(_numbers)}", owner=owner)
+
+
+async def make_project(organization: Organization | None = None, name: str | None = None) -> Project:
+    organization = organization or await make_organization()
+    return await projects.create(SYSTEM, organization, name or f"project {next(_numbers)}")
+
+
+async def make_workspace(
+    organization: Organization | None = None,
+    name: str | None = None,
+    *,
+    tags: Mapping[str, str] | None = None,
+    **given: Any,
+) -> Workspace:
+    organization = organization or await make_organization()
+    return await workspaces.create(
+        SYSTEM, organization, name or f"workspace{next(_numbers)}", tag_bindings=tags, **given
+    )
+
+
+async def make_variable(workspace: Workspace, key: str = "region", value: str = "eu", **given: Any) -> Variable:
+    wanted = variables.Change(key=key, value=Secret(value), **{"category": "terraform", **given})
+    return await variables.create(SYSTEM, workspace, wanted)
+
+
+async def make_configuration_version(
+    workspace: Workspace | None = None, *, files: Mapping[str, str] | None = None, **given: Any
+) -> ConfigurationVersion:
+    """A version that has its archive: *files*, or a configuration of one resource."""
+    workspace = workspace or await make_workspace()
+    version = await configurations.create(SYSTEM, workspace, **given)
+    return await configurations.receive(version.id, chunks(archive(files)))
+
+
+async def actor_of(user: User) -> Actor:
+    return await tokens.actor_of(user)
+
+
+def archive(files: Mapping[str, str] | None = None) -> bytes:
+    """A gzip tar of *files*, as terraform packs them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in (files or {"main.tf": 'resource "terraform_data" "one" {}\n'}).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content.encode())
+            tar.addfile(entry, io.BytesIO(content.encode()))
+    return packed.getvalue()
+
+
+async def chunks(content: bytes, length: int = 64 * 1024) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), length):
+        yield content[at : at + length]

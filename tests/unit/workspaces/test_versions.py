@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.errors import Invalid
+from app.workspaces import versions
+
+THERE_ARE = ["1.9.8", "1.10.5", "1.11.4", "1.12.0-rc1", "0.11.15"]
+
+
+@pytest.fixture
+def workers() -> Iterator[None]:
+    async def say(engine: str) -> list[str]:
+        return THERE_ARE if engine == "terraform" else []
+
+    versions.configure(say)
+    yield
+    versions.configure(None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("1.9.8", "1.9.8"),
+        ("1.9.7", None),
+        ("latest", "1.11.4"),
+        ("~> 1.9", "1.11.4"),
+        ("~> 1.9.0", "1.9.8"),
+        ("~>1.10.0", "1.10.5"),
+        (">= 1.9, < 1.11", "1.10.5"),
+        (">= 1.9.0, != 1.11.4", "1.10.5"),
+        ("< 1", "0.11.15"),
+        ("1.12.0-rc1", "1.12.0-rc1"),
+        (">= 1.12.0", None),
+        ("= 1.10.5", "1.10.5"),
+    ],
+)
+def test_a_version_or_constraint_comes_to_the_newest_that_fits(wanted: str, found: str | None) -> None:
+    assert versions.newest_match(wanted, THERE_ARE) == found
+
+
+async def test_the_newest_comes_first(workers: None) -> None:
+    assert await versions.available("terraform") == ["1.12.0-rc1", "1.11.4", "1.10.5", "1.9.8", "0.11.15"]
+
+
+async def test_a_terraform_that_no_worker_has_gets_the_newest_for_its_new_workspace(workers: None) -> None:
+    assert await versions.for_new_workspace("1.5.7", "terraform", client_version="1.5.7") == "1.11.4"
+
+
+async def test_anybody_else_is_told_what_there_is(workers: None) -> None:
+    with pytest.raises(Invalid, match=r"There is 1\.12\.0-rc1, 1\.11\.4") as refused:
+        await versions.for_new_workspace("1.5.7", "terraform", client_version=None)
+    assert refused.value.field == "terraform_version"
+
+
+async def test_without_a_wish_a_workspace_gets_the_newest_release(workers: None) -> None:
+    assert await versions.for_new_workspace(None, "terraform", client_version="1.5.7") == "1.11.4"
+
+
+async def test_before_any_worker_came_every_well_formed_version_is_believed() -> None:
+    assert await versions.for_new_workspace("1.5.7", "terraform", client_version=None) == "1.5.7"
+    assert await versions.for_new_workspace(None, "terraform", client_version="1.5.7") == "1.5.7"
+    assert await versions.for_new_workspace(None, "terraform", client_version=None) == "latest"
+
+
+@pytest.mark.parametrize("nonsense", ["", "1", "x", "1.2.3.4", "~>", "1.11.4; rm", "1." * 100, "~> x", "1.11.4\n"])
+async def test_nonsense_is_no_version(nonsense: str) -> None:
+    with pytest.raises(Invalid):
+        await versions.for_new_workspace(nonsense, "terraform", client_version=nonsense)
