@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +26,10 @@ from app import clock
 from app.cli import private_files
 from app.errors import StateroomError
 
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+EVERY_ADDRESS = ("0.0.0.0", "::")
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_LIFE = timedelta(days=3650)
 #: The longest that Apple's systems accept of a certificate from a local authority is 825 days.
@@ -64,9 +70,14 @@ class Certificates:
 
 def places(directory: Path) -> Certificates:
     tls = directory / "tls"
-    return Certificates(
-        tls / "certificate.pem", tls / "key.pem", directory / "ca.pem", directory / "ca-bundle.pem"
-    )
+    return Certificates(tls / "certificate.pem", tls / "key.pem", directory / "ca.pem", directory / "ca-bundle.pem")
+
+
+def names_of(settings: Settings) -> list[str]:
+    """The names by which people and workers reach this server, besides those of loopback."""
+    urls = (settings.external_url, settings.internal_url)
+    names = [name for name in (urlsplit(url).hostname for url in urls) if name]
+    return names if settings.host in EVERY_ADDRESS else [*names, settings.host]
 
 
 def ensure(directory: Path, names: Iterable[str] = ()) -> Certificates:
@@ -117,9 +128,7 @@ def _issue(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
     private_files.write(to.key, _pem(key))

@@ -33,9 +33,7 @@ def cannot_write(path: Path, error: OSError) -> StateroomError:
         errno.EEXIST: "That is a file: choose a directory with --data.",
     }
     remedy = remedies.get(error.errno or 0, "Choose another directory with --data.")
-    return StateroomError(
-        f"The data directory {path} cannot be written: {error.strerror or error}.  {remedy}"
-    )
+    return StateroomError(f"The data directory {path} cannot be written: {error.strerror or error}.  {remedy}")
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -12,6 +12,8 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,30 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: What a terminal sends to its whole group; the manager alone decides what that means.
 TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
+#: How this program starts itself: never from the current directory, which may hold another `app`.
+COMMAND = (sys.executable, "-P", "-m", "app.cli.main")
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def python_path() -> dict[str, str]:
+    """What a Python of ours needs in its environment to find this package where it is not installed."""
+    root = str(Path(__file__).parents[2])
+    if root == sysconfig.get_path("purelib"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+
+
+def dies_with_us(by: signal.Signals) -> Callable[[], None]:
+    """For a child, between fork and exec: let the kernel send it *by* when this process is gone."""
+    parent = os.getpid()
+
+    def tie() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(by), 0, 0, 0)
+        if os.getppid() != parent:  # it died before it could be told to tell us
+            os._exit(1)
+
+    return tie
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,7 @@ class Program:
     inherits: tuple[int, ...] = ()
     #: A process group of its own: the signals of a terminal do not reach it at all.
     own_group: bool = False
+    umask: int = 0o077
 
 
 @dataclass
@@ -200,12 +226,10 @@ class Manager:
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
     """Start it, tied to us.  Signals are held: between fork and exec the child still has our handlers."""
-    parent = os.getpid()
+    bind = dies_with_us(program.dies_by)
 
     def tie() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, int(program.dies_by), 0, 0, 0)
-        if os.getppid() != parent:  # it died before it could be told to tell us
-            os._exit(1)
+        bind()
         for number in STOP_SIGNALS | {signal.SIGCHLD}:
             signal.signal(number, signal.SIG_DFL)
         for number in TERMINAL_SIGNALS:
@@ -221,6 +245,7 @@ def _start(program: Program) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             pass_fds=program.inherits,
             preexec_fn=tie,
+            umask=program.umask,
             process_group=0 if program.own_group else None,
         )
     finally:

@@ -46,9 +46,7 @@ class Standing:
         self.said = directory / "said"
 
     def entries(self) -> list[tuple[str, str, int]]:
-        return [
-            (name, what, int(pid)) for name, what, pid in map(str.split, self.diary.read_text().splitlines())
-        ]
+        return [(name, what, int(pid)) for name, what, pid in map(str.split, self.diary.read_text().splitlines())]
 
     def pids(self, name: str) -> list[int]:
         return [pid for who, what, pid in self.entries() if who == name and what == "started"]

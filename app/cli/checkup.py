@@ -1,0 +1,222 @@
+"""What `doctor` looks at.  Each look tells what it found and, where that is not good, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from app import clock
+from app.errors import StateroomError
+from app.settings import Settings, unknown
+
+#: Below the first the disk fails, below the second it is worth a word.
+LEAST_FREE, LITTLE_FREE = 200 * 1024**2, 2 * 1024**3
+#: Seconds that clocks of database and server may differ before anybody wonders about times.
+CLOCKS_AGREE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`failed` is what keeps the server from working, `note` what one should know."""
+
+    subject: str
+    verdict: Literal["ok", "note", "failed"]
+    text: str
+    remedy: str | None = None
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every look, in order.  One that breaks is a finding too."""
+    looks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+        ("settings", _settings),
+        ("disk", _disk),
+        ("terraform", _terraform),
+        ("sandbox", _sandbox),
+        ("keys", _keys),
+        ("database", _database),
+        ("queue", _queue),
+        ("objects", _objects),
+        ("clock", _clock),
+        ("tls", _certificate),
+    )
+    return [_look(subject, look, settings) for subject, look in looks]
+
+
+def _look(subject: str, look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    try:
+        return look(settings)
+    except StateroomError as error:
+        return Finding(subject, "failed", error.sentence)
+    except OSError as error:
+        return Finding(subject, "failed", f"{error.filename or ''} {error.strerror or error}".strip())
+
+
+def _settings(settings: Settings) -> Finding:
+    names = unknown()
+    if names:
+        remedy = "Correct the names (docs/settings.md lists them) or unset them."
+        return Finding("settings", "note", f"No such settings: {', '.join(names)}.", remedy)
+    return Finding("settings", "ok", f"data in {settings.data_dir}, reached at {settings.external_url}")
+
+
+def _disk(settings: Settings) -> Finding:
+    directory = settings.data_dir
+    place = next(path for path in (directory, *directory.parents) if path.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        user = f"uid {os.geteuid()}"
+        remedy = f"Give this user ({user}) the right to write there, or set STATEROOM_DATA_DIR."
+        return Finding("disk", "failed", f"{place} cannot be written.", remedy)
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:.1f} GiB free in {place}"
+    if free < LITTLE_FREE:
+        verdict: Literal["note", "failed"] = "failed" if free < LEAST_FREE else "note"
+        return Finding("disk", verdict, text, "Free some space: states, logs and archives are kept there.")
+    return Finding("disk", "ok", text)
+
+
+def _terraform(settings: Settings) -> Finding:
+    from app.execution import releases
+
+    found = sorted(releases.installed(settings))
+    if found:
+        return Finding("terraform", "ok", ", ".join(found))
+    remedy = (
+        f"Put one on PATH, or into {settings.tools_dir}/terraform/VERSION/terraform. "
+        "https://developer.hashicorp.com/terraform/install"
+    )
+    return Finding("terraform", "failed", "There is no terraform here, so no run can be carried out.", remedy)
+
+
+def _sandbox(settings: Settings) -> Finding:
+    from app.supervisor import sandbox
+
+    if settings.sandbox == "none":
+        text = "STATEROOM_SANDBOX=none: every run can read and write as the worker's user."
+        return Finding("sandbox", "note", text, "Unset it wherever you would not start each run yourself.")
+    problem = sandbox.probe()
+    if problem:
+        return Finding("sandbox", "failed", problem)
+    return Finding("sandbox", "ok", "bubblewrap works here")
+
+
+def _keys(settings: Settings) -> Finding:
+    from app.storage import keys
+
+    path = keys.key_file(settings)
+    if not settings.keys and not path.exists():
+        if _is_new(settings):
+            return Finding("keys", "note", "none yet; the first start makes them")
+        keys.load(settings)  # says what is missing
+    ring = keys.load(settings)
+    return Finding("keys", "ok", f"{len(ring.keys)} in {ring.source}; keep a copy elsewhere")
+
+
+def _database(settings: Settings) -> Finding:
+    if _is_new(settings):
+        return Finding("database", "note", "none yet; the first start makes it")
+    return asyncio.run(_ask_database(settings))
+
+
+async def _ask_database(settings: Settings) -> Finding:
+    from app.storage import database, keys, migrating
+
+    async with database.connected(settings):
+        await database.ping()
+        await migrating.check(settings)
+        if settings.keys or keys.key_file(settings).exists():
+            await keys.open_ring(settings)
+        return Finding("database", "ok", f"{database.dialect()} answers, its schema is current")
+
+
+def _queue(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        text = "embedded, run by `stateroom up`"
+        return Finding("queue", "ok", text)
+    return asyncio.run(_ask_queue(settings))
+
+
+async def _ask_queue(settings: Settings) -> Finding:
+    """A queue that is away keeps nothing from working: bells and live lines are late, that is all."""
+    from app.storage import valkey
+
+    await valkey.ping(settings)
+    return Finding("queue", "ok", "Valkey or Redis answers")
+
+
+def _objects(settings: Settings) -> Finding:
+    from app.storage import objects
+
+    if settings.objects_url.reveal().startswith("file:") and _is_new(settings):
+        return Finding("objects", "note", "none yet; the first start makes their directory")
+
+    async def ask() -> None:
+        objects.connect(settings)
+        try:
+            await objects.ping()
+        finally:
+            objects.close()
+
+    asyncio.run(ask())
+    return Finding("objects", "ok", "the object store takes and gives")
+
+
+def _is_new(settings: Settings) -> bool:
+    from app.storage import database
+
+    return database.is_sqlite(settings) and not database.sqlite_path(settings).exists()
+
+
+def _clock(settings: Settings) -> Finding:
+    remedy = "Let the machine keep its time (systemd-timesyncd, chrony): tokens, links and certificates expire by it."
+    now = clock.now().timestamp()
+    newest = _newest(settings.data_dir)
+    if newest > now + CLOCKS_AGREE:
+        text = f"The clock is {newest - now:.0f} s behind a file that was written here."
+        return Finding("clock", "failed", text, remedy)
+    if not _is_new(settings):
+        difference = asyncio.run(_databases_time(settings)) - now
+        if abs(difference) > CLOCKS_AGREE:
+            text = f"The clocks of this machine and of the database differ by {abs(difference):.0f} s."
+            return Finding("clock", "note", text, remedy)
+    return Finding("clock", "ok", clock.wire(clock.now()))
+
+
+def _newest(directory: Path) -> float:
+    try:
+        return max((path.stat().st_mtime for path in directory.iterdir()), default=0.0)
+    except (FileNotFoundError, PermissionError):
+        return 0.0
+
+
+async def _databases_time(settings: Settings) -> float:
+    from app.storage import database
+
+    if database.is_sqlite(settings):
+        return clock.now().timestamp()
+    async with database.connected(settings):
+        query = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
+        return float((await database.client().execute_query_dict(query))[0]["now"])
+
+
+def _certificate(settings: Settings) -> Finding:
+    from cryptography import x509
+
+    from app.cli import certificates
+
+    if not settings.tls or (settings.behind_proxy and not settings.tls_certificate):
+        return Finding("tls", "ok", "a proxy speaks TLS" if settings.behind_proxy else "off; loopback only")
+    path = settings.tls_certificate or certificates.places(settings.data_dir).certificate
+    if not path.exists() and not settings.tls_certificate:
+        return Finding("tls", "note", "no certificate yet; the first start makes one")
+    found = x509.load_pem_x509_certificate(path.read_bytes())
+    left = found.not_valid_after_utc - clock.now()
+    ours = "The next start renews it." if not settings.tls_certificate else "Renew it, then restart the server."
+    if found.not_valid_before_utc > clock.now() or left.total_seconds() < 0:
+        return Finding("tls", "failed", f"{path} is not valid now.", ours)
+    text = f"{path} is valid for {left.days} days"
+    return Finding("tls", "note", text, ours) if left.days < 14 else Finding("tls", "ok", text)

@@ -1,0 +1,157 @@
+"""The pages of `docs/` that the code itself knows: written by `make docs`, compared by `make check`.
+
+Each generator gives a page's text, or None while the part it describes does not exist.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parents[2]
+NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
+BEGIN, END = "<!-- generated: lifecycle -->", "<!-- end -->"
+
+Generator = Callable[[], str | None]
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if arguments == ["--routes"]:
+        print(routes(), end="")
+    elif arguments == ["--check"]:
+        sys.exit(check())
+    elif not arguments:
+        write()
+    else:
+        sys.exit("usage: python -m app.cli.docs [--check | --routes]")
+
+
+def write() -> None:
+    for path, text in pages():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+
+
+def check() -> int:
+    """1 if a page is not what the code would write now."""
+    stale = [path for path, text in pages() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"fresh: {path.relative_to(ROOT)} is stale; run `make docs` and commit it.", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    for name, generator in PAGES.items():
+        text = generator()
+        if text is not None:
+            yield ROOT / "docs" / name, text
+
+
+def settings() -> str:
+    """Every setting: its variable, its default, and what is written under its field."""
+    from app.settings import PREFIX, Settings
+
+    source = Path(sys.modules[Settings.__module__].__file__ or "").read_text(encoding="utf-8")
+    sections = _sections(source)
+    lines = [
+        "# Settings",
+        "",
+        NOTICE,
+        "Each is an environment variable. A secret can also be given as a file, by the variable's name with",
+        "`_FILE` at its end, and everything as a line of a TOML file that `STATEROOM_CONFIG` names (there",
+        "without the prefix, in small letters: `port = 8443`). The environment goes first.",
+    ]
+    for name, field in Settings.model_fields.items():
+        if name in sections:
+            lines += ["", f"## {sections[name]}"]
+        text = re.sub(r"\s*\n\s*", " ", field.description or "").strip()
+        facts = [_default(field)] if "Default:" not in text else []
+        facts += ["Secret."] if "Secret" in str(field.annotation) else []
+        lines += ["", f"### `{PREFIX}{name.upper()}`", "", "  ".join([text, *facts])]
+    return "\n".join(lines) + "\n"
+
+
+def api() -> str | None:
+    """Every route of the API, and the attributes of every resource that can describe itself."""
+    if not _exists("backend_api.routes"):
+        return None
+    rows = [f"| `{method}` | `{path}` | {what} |" for method, path, what in _described_routes()]
+    table = ["| method | path | |", "|---|---|---|", *rows]
+    return "\n".join(["# API", "", NOTICE, "## Routes", "", *table]) + "\n"
+
+
+def runs() -> str | None:
+    """The page about runs, with the diagram of their life in its place."""
+    if not _exists("app.runs.lifecycle"):
+        return None
+    from app.runs import lifecycle
+
+    page = ROOT / "docs" / "runs.md"
+    block = f"{BEGIN}\n```mermaid\n{lifecycle.diagram().strip()}\n```\n{END}"
+    if not page.is_file():
+        return f"# The life of a run\n\n{block}\n"
+    text = page.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        return f"{text.rstrip()}\n\n{block}\n"
+    before, _, rest = text.partition(BEGIN)
+    return before + block + rest.partition(END)[2]
+
+
+def routes() -> str:
+    """One line for each route: what `make routes` prints."""
+    return "".join(f"{method:<7} {path}\n" for method, path, _ in _described_routes())
+
+
+def _described_routes() -> Iterator[tuple[str, str, str]]:
+    from backend_api.routes import routes as declared
+
+    for route in declared:
+        what = (getattr(route.endpoint, "__doc__", None) or "").strip().splitlines()
+        for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+            yield method, route.path, what[0] if what else ""
+
+
+def _sections(source: str) -> dict[str, str]:
+    """The first field below each headline of the settings, and the headline."""
+    found: dict[str, str] = {}
+    headline = None
+    for line in source.splitlines():
+        if match := re.match(r"\s+# -- (.+?) -+$", line):
+            headline = match[1].capitalize()
+        elif headline and (match := re.match(r"    (\w+): ", line)):
+            found[match[1]] = headline
+            headline = None
+    return found
+
+
+def _default(field: FieldInfo) -> str:
+    """What holds where nothing is set; a default that is not a plain value, the text must tell."""
+    if field.default is None or field.default in ("", (), {}):
+        return "Default: none."
+    default = field.default
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    return f"Default: `{str(default).lower() if isinstance(default, bool) else default}`."
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+PAGES: dict[str, Generator] = {"settings.md": settings, "api.md": api, "runs.md": runs}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The command `stateroom`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.cli import doctor, env, migrate, organizations, serve, tokens, up, users, worker
+from app.errors import StateroomError
+
+app = typer.Typer(
+    name="stateroom",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "A self-hosted remote backend for Terraform.\n\n"
+        "Start here:\n\n\b\n"
+        "  stateroom up                   everything on this machine; prints how to log in\n"
+        '  eval "$(stateroom env)"        point this shell\'s terraform at it\n'
+        "  terraform init && terraform apply\n\n"
+        'with `backend "remote"` or `cloud` in the configuration, host name localhost:8443 and organization main.'
+        " When something does not work: `stateroom doctor`.\n\n"
+        "Settings come from STATEROOM_* variables or a TOML file (STATEROOM_CONFIG): docs/settings.md."
+    ),
+)
+app.command()(up.up)
+app.command()(env.env)
+app.command()(doctor.doctor)
+app.command()(serve.serve)
+app.command()(worker.worker)
+app.command()(migrate.migrate)
+app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
+app.add_typer(organizations.app, name="org")
+
+
+def main() -> None:
+    """Run a command.  What the reader can act on is a sentence and status 1; a traceback is a bug."""
+    try:
+        app()
+    except StateroomError as error:
+        complain(error)
+        sys.exit(1)
+
+
+def complain(error: StateroomError) -> None:
+    print(f"stateroom: {error.sentence}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The database and the keys, open for the length of one command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from app.errors import StateroomError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, migrating_first: bool = False) -> AsyncIterator[None]:
+    """Open what actions of the domain need: database, keys, and the listeners of what they announce."""
+    from app import wiring
+    from app.access import digests
+    from app.secret import Secret
+    from app.storage import database, keys, migrating
+
+    async with database.connected(settings):
+        await (migrating.migrate if migrating_first else migrating.check)(settings)
+        ring = await keys.open_ring(settings)
+        digests.configure(Secret(ring.subkey("token digests")))
+        wiring.connect()
+        yield
+
+
+def settings_for(data: Path | None) -> Settings:
+    """The settings, with the data directory that `--data` names."""
+    from app.settings import load
+
+    return load(data_dir=data) if data else load()
+
+
+def run(data: Path | None, work: Coroutine[Any, Any, T]) -> T:
+    """Carry *work* out on the installation in *data*, which must be there already."""
+    settings = settings_for(data)
+
+    async def inside() -> T:
+        async with opened(settings):
+            return await work
+
+    try:
+        _require_installation(settings)
+        return asyncio.run(inside())
+    finally:
+        work.close()  # if it was not reached, nobody is to complain that it was not awaited
+
+
+def _require_installation(settings: Settings) -> None:
+    from app.storage import database
+
+    if database.is_sqlite(settings) and not database.sqlite_path(settings).exists():
+        raise StateroomError(
+            f"{database.sqlite_path(settings)} is not there, so there is no installation in {settings.data_dir}.  "
+            "Name the right directory with --data (or STATEROOM_DATA_DIR), or make one with `stateroom up`."
+        )

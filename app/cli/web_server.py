@@ -1,0 +1,91 @@
+"""The web process: uvicorn around the application."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from app.cli import serve
+from app.errors import StateroomError
+from app.settings import Settings
+
+#: Seconds that requests which still run get when the process is told to stop.
+STOP_WITHIN = 5
+#: Longer than Go keeps an idle connection (90 s): we never close one that terraform is about to use.
+KEEP_ALIVE = 120
+
+
+class Server(uvicorn.Server):
+    """Tells who started it that it accepts requests; leaves a SIGINT alone that was ignored for it."""
+
+    def __init__(self, config: uvicorn.Config, ready_fd: int | None) -> None:
+        super().__init__(config)
+        self.ready_fd = ready_fd
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.ready_fd is not None:
+            serve.announce(self.ready_fd)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if _is_ignored(number)]
+        with super().capture_signals():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
+
+
+def run(settings: Settings, *, listen_fd: int | None = None, ready_fd: int | None = None) -> None:
+    """Serve until told to stop.  The socket is the inherited one, if there is one."""
+    from app.cli import instance
+
+    certificate, key = _certificate(settings)
+    listener = socket.socket(fileno=listen_fd) if listen_fd else instance.listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        "app.asgi:create_app",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # ours has the route instead of the path, which may hold a secret
+        server_header=False,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=STOP_WITHIN,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    server = Server(config, ready_fd)
+    server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
+
+
+def _certificate(settings: Settings) -> tuple[str | None, str | None]:
+    if not settings.tls:
+        return None, None
+    if settings.tls_certificate and settings.tls_key:
+        for path in (settings.tls_certificate, settings.tls_key):
+            if not path.is_file():
+                raise StateroomError(f"There is no {path}, which STATEROOM_TLS_CERTIFICATE or _KEY names.")
+        return str(settings.tls_certificate), str(settings.tls_key)
+    if settings.behind_proxy:  # the proxy speaks TLS
+        return None, None
+    from app.cli import certificates, private_files
+
+    private_files.make_directory(settings.data_dir)
+    made = certificates.ensure(settings.data_dir, certificates.names_of(settings))
+    return str(made.certificate), str(made.key)
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN
