@@ -41,17 +41,11 @@ class check(RunSQL):
 
     async def database_forward(self, app_label: str, old: Any, new: Any, state_editor: Any = None) -> None:
         if state_editor:
-            await self._say(state_editor, self._add(state_editor.DIALECT))
+            await state_editor._run_sql(self._add(state_editor.DIALECT))
 
     async def database_backward(self, app_label: str, old: Any, new: Any, state_editor: Any = None) -> None:
         if state_editor:
-            await self._say(state_editor, self._drop(state_editor.DIALECT))
-
-    async def _say(self, editor: Any, script: str) -> None:
-        if editor.collect_sql:
-            editor.collected_sql.append(script)
-        else:
-            await editor.client.execute_script(script)  # the editor's own way would cut a trigger in two
+            await state_editor._run_sql(self._drop(state_editor.DIALECT))
 
     def _add(self, dialect: str) -> str:
         if dialect == "postgres":

@@ -18,6 +18,8 @@ from typing import Any
 from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.operations import AlterModelOptions
+from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
 from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
 from app.errors import Conflict
@@ -75,6 +77,10 @@ async def make(name: str, *, empty: bool = False) -> Path | None:
         writers = await detector.changes()
         if empty:
             writers = [_empty_writer(detector)]
+    for writer in writers:
+        # It never touches the database, and a model whose key is a relation would get one each time.
+        writer.operations = [step for step in writer.operations if not isinstance(step, AlterModelOptions)]
+    writers = [writer for writer in writers if writer.operations or empty]
     if not writers:
         return None
     [writer] = writers
@@ -90,8 +96,25 @@ def _empty_writer(detector: MigrationAutodetector) -> MigrationWriter:
     )
 
 
+class SqliteEditor(SqliteSchemaEditor):
+    """Leaves cutting a script into statements to who can: Tortoise's own cuts at semicolons of comments, too."""
+
+    async def _run_sql(self, sql: str) -> None:
+        if self.collect_sql:
+            await super()._run_sql(sql)
+        else:
+            await self.client.execute_script(sql)
+
+
+class Executor(MigrationExecutor):
+    def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
+        if self.connection.capabilities.dialect == "sqlite":
+            return SqliteEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+        return super()._schema_editor(atomic, collect_sql)
+
+
 async def _executor(connection: Any, settings: Settings) -> MigrationExecutor:
-    executor = MigrationExecutor(connection, database.configuration(settings)["apps"])
+    executor = Executor(connection, database.configuration(settings)["apps"])
     # Its first question would fail without the table, and a failed question ends PostgreSQL's transaction.
     await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
     await executor.loader.build_graph()

@@ -32,7 +32,7 @@ class Keeper(Model):
 class Animal(Model):
     id = fields.IntField(primary_key=True)
     keeper = fields.ForeignKeyField("models.Keeper", related_name="animals", db_index=True)
-    species = fields.CharField(max_length=32)
+    species = fields.CharField(max_length=32, description="cat; or dog, it's said")
     is_tame = fields.BooleanField(default=False)
     weight = fields.BigIntField()
     notes = fields.JSONField(default=dict)
@@ -42,6 +42,11 @@ class Animal(Model):
         table = "animals"
         indexes = (Index(fields=("species", "born_at")),)
         unique_together = (("keeper", "species"),)
+
+class Passport(Model):
+    animal = fields.OneToOneField("models.Animal", related_name="passport", primary_key=True)
+    class Meta:
+        table = "passports"
 """
 
 RULES = """
@@ -115,7 +120,7 @@ async def test_a_schema_comes_out_the_same_on_both_databases(zoo: Path, parts: S
     seen: list[str] = []
     assert await migrating.migrate(parts, applying=seen.append) == seen == ["0001_zoo", "0002_rules"]
     found = await schema.describe()
-    assert schema.differences({"animals": ANIMALS, "keepers": found["keepers"]}, found) == []
+    assert schema.differences(found | {"animals": ANIMALS}, found) == []
     assert found["keepers"]["unique"] == ["name"]
     assert await migrating.migrate(parts) == []
     await migrating.check(parts)
