@@ -88,12 +88,9 @@ map: dev ## Print who imports whom, as DOT
 routes: dev ## Print every route
 	@$(PY) -m app.cli.docs --routes
 
-migration: dev ## Write the next migration (NAME=add_runs), see docs/decisions for what Tortoise overlooks
+migration: dev ## Write the next migration from the models (NAME=add_run_triggers; EMPTY=1 for one written by hand)
 	@[ -n "$(NAME)" ] || { echo "Say what it does: make migration NAME=add_run_triggers"; exit 1; }
-	@settings=$$(mktemp --suffix=.json) && trap 'rm -f "$$settings"' EXIT && \
-		$(PY) -c 'import json; from app.settings import Settings; from app.storage import database; \
-			print(json.dumps(database.configuration(Settings(database_url="sqlite://:memory:"))))' > "$$settings" && \
-		$(PY) -m tortoise --config-file "$$settings" makemigrations --name "$(NAME)"
+	@$(PY) -m app.storage.migrating make "$(NAME)" $(if $(EMPTY),--empty)
 
 lock: dev ## Write both lock files from pyproject.toml (UPGRADE=1 takes what is new)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --group build pyproject.toml --output-file requirements.lock
