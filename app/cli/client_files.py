@@ -25,6 +25,18 @@ def write(directory: Path, external_url: str, token: Secret[str]) -> None:
     private_files.write(directory / "terraformrc", _terraformrc(external_url, token))
 
 
+def write_url(directory: Path, external_url: str) -> None:
+    """Remember where the server is reached, for commands that are not given its options."""
+    private_files.write(directory / "url", external_url + "\n")
+
+
+def read_url(directory: Path) -> str | None:
+    try:
+        return (directory / "url").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
 def read_token(directory: Path) -> Secret[str] | None:
     try:
         return Secret((directory / "admin-token").read_text(encoding="utf-8").strip())

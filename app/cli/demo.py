@@ -185,13 +185,9 @@ def _login_link(data: Path) -> subprocess.Popen[bytes]:
     """Begin to make a link; it is ready by the time terraform is."""
     return subprocess.Popen(
         [*processes.COMMAND, "user", "login-link", "admin", "--data", str(data)],
-        env={**os.environ, **processes.python_path(), "STATEROOM_EXTERNAL_URL": _external_url(data)},
+        env={**os.environ, **processes.python_path()},
         stdout=subprocess.PIPE,
     )
-
-
-def _external_url(data: Path) -> str:
-    return f"https://localhost:{(data / 'port').read_text()}"
 
 
 def _tell(data: Path, url: str, link: subprocess.Popen[bytes]) -> None:

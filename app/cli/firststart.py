@@ -108,7 +108,10 @@ def _tell(writer: int, settings: Settings, organization: str | None) -> NoReturn
 
 def login_url(settings: Settings, link: Secret[str]) -> str:
     """The page that signs its visitor in, once."""
-    return f"{settings.external_url}/login/once/{link.reveal()}"
+    from app.cli import client_files
+
+    base = client_files.read_url(settings.data_dir) or settings.external_url
+    return f"{base}/login/once/{link.reveal()}"
 
 
 def _migrations() -> set[str]:

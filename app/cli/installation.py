@@ -43,6 +43,7 @@ def run(settings: Settings, organization: str | None) -> int:
         settings = _with_port(settings, listener.getsockname()[1])
     try:
         made = _certificates(settings)
+        client_files.write_url(directory, settings.external_url)
         link = None if firststart.is_done(settings, organization) else firststart.prepare_apart(settings, organization)
         _write_client_files(settings)
     except OSError as error:

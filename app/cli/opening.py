@@ -18,17 +18,12 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def opened(settings: Settings, *, migrating_first: bool = False) -> AsyncIterator[None]:
-    """Open what actions of the domain need: database, keys, and the listeners of what they announce."""
-    from app import wiring
-    from app.access import digests
-    from app.secret import Secret
+    """Open what actions on people and organizations need: database and keys.  Nobody listens: no run moves here."""
     from app.storage import database, keys, migrating
 
     async with database.connected(settings):
         await (migrating.migrate if migrating_first else migrating.check)(settings)
-        ring = await keys.open_ring(settings)
-        digests.configure(Secret(ring.subkey("token digests")))
-        wiring.connect()
+        await keys.open_ring(settings)
         yield
 
 
