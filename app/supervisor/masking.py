@@ -62,7 +62,9 @@ def _go(text: str) -> str:
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """The characters that depend on *raw* alone, wherever in a longer text it begins."""
+    """*raw* by itself, and the characters that depend on it alone wherever in a longer text it begins."""
+    yield base64.b64encode(raw)
+    yield base64.urlsafe_b64encode(raw)
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + raw)
         inner = whole[(0, 2, 3)[before] : len(whole) - (0, 3, 2)[(before + len(raw)) % 3]]

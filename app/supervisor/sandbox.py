@@ -10,11 +10,14 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from app.supervisor.spec import Directories, Spec
 
 PROXY_PORT = 3128
+
+Problem: TypeAlias = str
+"""A sentence or two: what does not work, why, what to do."""
 
 
 class SandboxFailure(Exception):
@@ -118,6 +121,22 @@ def for_spec(spec: Spec) -> Sandbox:
     from app.supervisor.unsandboxed import Unsandboxed
 
     return Bubblewrap(spec) if spec.sandbox == "bwrap" else Unsandboxed(spec)
+
+
+def find(directory: str | None = None, uid: int | None = None) -> str:
+    """The bwrap that works here, for runs below *directory* as *uid*; `SandboxFailure` with the remedy if none does."""
+    from app.supervisor import probe
+
+    return probe.find(directory, uid)
+
+
+def probe(directory: str | None = None, uid: int | None = None) -> Problem | None:
+    """Why no sandbox can be had here and how to allow it, or None if all is well."""
+    try:
+        find(directory, uid)
+    except SandboxFailure as failure:
+        return str(failure)
+    return None
 
 
 def exit_code(status: int) -> int:
