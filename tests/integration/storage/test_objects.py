@@ -21,10 +21,10 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-async def store(objects_settings: Settings) -> AsyncIterator[Settings]:
+async def store(parts: Settings) -> AsyncIterator[Settings]:
     keys.use(keys.generate())
-    objects.connect(objects_settings)
-    yield objects_settings
+    objects.connect(parts)
+    yield parts
     objects.close()
     keys.use(None)
 
@@ -205,11 +205,11 @@ asyncio.run(main())
 """
 
 
-async def test_200_mb_up_and_down_need_less_than_64_mb(objects_settings: Settings) -> None:
+async def test_200_mb_up_and_down_need_less_than_64_mb(parts: Settings) -> None:
     arguments = {
-        "data_dir": str(objects_settings.data_dir),
-        "objects_url": objects_settings.objects_url.reveal(),
-        "objects_options": objects_settings.objects_options,
+        "data_dir": str(parts.data_dir),
+        "objects_url": parts.objects_url.reveal(),
+        "objects_options": parts.objects_options,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", FAR, json.dumps(arguments), stdout=asyncio.subprocess.PIPE
