@@ -451,7 +451,7 @@ class Migration(migrations.Migration):
                 ('name', fields.CharField(max_length=255)),
                 ('sensitive', fields.BooleanField(default=False)),
                 ('type', fields.CharField(default='string', max_length=32)),
-                ('detailed_type', fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ('detailed_type', fields.TextField(description="Terraform's type, as JSON: Tortoise takes a JSON string for JSON text", unique=False)),
                 ('sealed_value', fields.BinaryField()),
             ],
             options={'table': 'state_version_outputs', 'app': 'models', 'indexes': [Index(fields=['state_version_id', 'name'])], 'pk_attr': 'id', 'table_description': 'One output of a state version, its value sealed.'},

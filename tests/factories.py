@@ -8,13 +8,18 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app import access, configurations, organizations, projects, variables, workspaces
+from app import access, clock, configurations, organizations, projects, runs, variables, workspaces
 from app.access import tokens
 from app.access.actors import SYSTEM, Actor
 from app.access.models import User
 from app.configurations.models import ConfigurationVersion
+from app.jobs import claims
+from app.jobs.claims import Claimed
+from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.projects.models import Project
+from app.runs import RunOptions, moves
+from app.runs.models import Plan, Run
 from app.secret import Secret
 from app.variables.models import Variable
 from app.workspaces.models import Workspace
@@ -49,6 +54,7 @@ async def make_workspace(
     **given: Any,
 ) -> Workspace:
     organization = organization or await make_organization()
+    given.setdefault("terraform_version", "1.11.4")
     return await workspaces.create(
         SYSTEM, organization, name or f"workspace{next(_numbers)}", tag_bindings=tags, **given
     )
@@ -86,3 +92,33 @@ def archive(files: Mapping[str, str] | None = None) -> bytes:
 async def chunks(content: bytes, length: int = 64 * 1024) -> AsyncIterator[bytes]:
     for at in range(0, len(content), length):
         yield content[at : at + length]
+
+
+async def make_run(workspace: Workspace | None = None, *, actor: Actor = SYSTEM, **given: Any) -> Run:
+    """A run of *workspace* with a configuration of its own; *given* are `RunOptions`.
+
+    `speculative=True` gives it a speculative configuration.
+    """
+    workspace = workspace or await make_workspace()
+    version = await make_configuration_version(workspace, speculative=given.pop("speculative", False))
+    return await runs.create(actor, workspace, version, RunOptions(**given))
+
+
+async def take_job(worker: str = "wrk-test") -> Claimed:
+    """The next job there is, taken by a worker that has every Terraform a test names."""
+    waiting = await Job.filter(closed_at=None, worker_id=None).values_list("terraform_version", flat=True)
+    claimed = await claims.claim(worker, {f"terraform/{version}" for version in waiting})
+    assert claimed is not None
+    return claimed
+
+
+async def plan(run: Run, *, changes: bool = True) -> Run:
+    """Carry *run*'s plan out without a worker: its job is taken, its log closed."""
+    claimed = await take_job()
+    assert claimed.job.run_id == run.id
+    await run.refresh_from_db()
+    await moves.move(run, "start", claim=claimed.claim)
+    await moves.move(run, "finish", claim=claimed.claim, has_changes=changes)
+    await Plan.filter(run_id=run.id).update(log_closed_at=clock.now())
+    await claims.close(claimed.claim)
+    return run

@@ -375,7 +375,7 @@ async def _keep_outputs(version: StateVersion, contents: Contents) -> None:
                 name=output.name[:255],
                 sensitive=output.sensitive,
                 type=_plain_type(output.type),
-                detailed_type=output.type,
+                detailed_type=orjson.dumps(output.type).decode(),
                 sealed_value=crypto.seal(orjson.dumps(output.value), context=("output", identifier)),
             )
         )

@@ -65,7 +65,9 @@ class StateVersionOutput(Model):
     name = fields.CharField(max_length=255)
     sensitive = fields.BooleanField(default=False)
     type = fields.CharField(max_length=32, default="string")
-    detailed_type: object = fields.JSONField(null=True)
+    detailed_type = fields.TextField(
+        description="Terraform's type, as JSON: Tortoise takes a JSON string for JSON text"
+    )
     sealed_value = fields.BinaryField()
 
     class Meta:

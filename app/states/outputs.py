@@ -46,5 +46,10 @@ def value(output: StateVersionOutput) -> Any:
     return orjson.loads(crypto.open_sealed(output.sealed_value, context=("output", output.id)))
 
 
+def detailed_type(output: StateVersionOutput) -> Any:
+    """Its type as Terraform writes it in JSON: `"string"`, `["list", "string"]`, …"""
+    return orjson.loads(output.detailed_type)
+
+
 async def _of(version_id: str) -> list[StateVersionOutput]:
     return await StateVersionOutput.filter(state_version_id=version_id).order_by("name")

@@ -102,7 +102,7 @@ async def _row(workspace: Workspace) -> Workspace:
     fresh = await Workspace.filter(id=workspace.id, deleted_at=None).select_for_update().first()
     if fresh is None:
         raise Conflict(f"The workspace {workspace.name} was deleted meanwhile.")
-    fresh.organization = workspace.organization
+    await fresh.fetch_related("organization")
     return fresh
 
 

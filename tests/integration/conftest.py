@@ -1,0 +1,62 @@
+"""A migrated database, keys and objects of a test's own, on each set of parts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app import events
+from app import settings as settings_module
+from app.settings import Settings
+from app.storage import database, keys, migrating, objects
+from tests.services import Parts
+
+
+@pytest.fixture
+def settings(parts: Parts, tmp_path: Path) -> Settings:
+    return settings_module.load(
+        data_dir=tmp_path,
+        database_url=parts.prepared(migrated, "migrated"),
+        objects_url=parts.objects_url,
+        objects_options=parts.objects_options,
+    )
+
+
+@pytest.fixture
+async def opened(settings: Settings) -> AsyncIterator[Settings]:
+    """The domain without a surface: nobody listens, nothing serves."""
+    async with database.connected(settings):
+        await keys.open_ring(settings)
+        objects.connect(settings)
+        yield settings
+        objects.close()
+        keys.use(None)
+    for announcement in (events.run_moved, events.run_wished, events.workspace_freed, events.state_changed):
+        announcement.forget()
+
+
+def migrated(url: str) -> None:
+    """Fill the database at *url*, from a thread of its own: the test's loop is busy with the test."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(_migrate(url))
+        except BaseException as problem:
+            failed.append(problem)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+async def _migrate(url: str) -> None:
+    settings = settings_module.Settings(database_url=url)  # type: ignore[arg-type]
+    async with database.connected(settings):
+        await migrating.migrate(settings)

@@ -1,0 +1,276 @@
+"""States are taken, checked and swapped; nothing of a refused one is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from hashlib import md5
+from typing import Any
+
+import pytest
+
+from app import states, workspaces
+from app.access.actors import SYSTEM, Actor, RunClaims, of_run
+from app.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from app.runs import moves
+from app.states import NewState, history, outputs
+from app.states.models import StateVersion
+from app.storage.models import StoredObject
+from app.workspaces.models import Workspace
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("opened")
+
+LINEAGE = "11111111-2222-3333-4444-555555555555"
+
+
+def state(serial: int = 1, lineage: str = LINEAGE, note: str = "") -> bytes:
+    document: dict[str, Any] = {
+        "version": 4,
+        "terraform_version": "1.11.4",
+        "serial": serial,
+        "lineage": lineage,
+        "outputs": {"note": {"value": note, "type": "string", "sensitive": bool(note)}},
+        "resources": [
+            {"mode": "managed", "type": "terraform_data", "name": "a", "provider": "p", "instances": [{}, {}]}
+        ],
+    }
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def announced(content: bytes, serial: int = 1, lineage: str = LINEAGE, **given: Any) -> NewState:
+    return NewState(serial=serial, md5=md5(content).hexdigest(), lineage=lineage, **given)
+
+
+def chunked(content: bytes) -> AsyncIterator[bytes]:
+    return factories.chunks(content, 7)
+
+
+async def push(actor: Actor, workspace: Workspace, content: bytes, serial: int, **given: Any) -> StateVersion:
+    version = await states.create(actor, workspace, announced(content, serial, **given))
+    await states.receive(version.id, chunked(content))
+    return await StateVersion.get(id=version.id)
+
+
+async def current(workspace: Workspace) -> bytes | None:
+    fresh = await Workspace.get(id=workspace.id)
+    version = await StateVersion.get_or_none(id=fresh.current_state_version_id)
+    if version is None:
+        return None
+    return b"".join([piece async for piece in await states.content(version)])
+
+
+@pytest.fixture
+async def alice() -> Actor:
+    return await factories.actor_of(await factories.make_user())
+
+
+@pytest.fixture
+async def workspace(alice: Actor) -> Workspace:
+    """A workspace that alice has locked."""
+    owner = await factories.User.get(id=alice.id)
+    organization = await factories.make_organization(owner=owner)
+    workspace = await factories.make_workspace(organization)
+    return await workspaces.lock(await factories.actor_of(owner), workspace)
+
+
+@pytest.fixture
+async def writer(alice: Actor, workspace: Workspace) -> Actor:
+    return await factories.actor_of(await factories.User.get(id=alice.id))
+
+
+async def test_a_state_comes_back_byte_for_byte_and_says_what_it_holds(writer: Actor, workspace: Workspace) -> None:
+    content = state(note="hush")
+    version = await push(writer, workspace, content, 1)
+    assert await current(workspace) == content
+    assert (version.status, version.size, version.terraform_version) == ("finalized", len(content), "1.11.4")
+    assert (await Workspace.get(id=workspace.id)).resource_count == 2
+    [output] = await outputs.current(writer, await Workspace.get(id=workspace.id))
+    assert (output.name, output.sensitive, outputs.value(output)) == ("note", True, "hush")
+
+
+async def test_the_same_state_again_is_the_same_version(writer: Actor, workspace: Workspace) -> None:
+    first = await push(writer, workspace, state(), 1)
+    again = await push(writer, await Workspace.get(id=workspace.id), state(), 1)
+    assert again.id == first.id
+    await states.receive(first.id, chunked(state()))
+    assert await StateVersion.all().count() == 1
+    assert await StoredObject.filter(kind="state").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "serial", "lineage", "sentence"),
+    [
+        (state(2, note="other"), 2, LINEAGE, "serial 2 is current"),
+        (state(1), 1, LINEAGE, "serial 2 is current"),
+        (state(3, "other"), 3, "other", "lineage"),
+    ],
+)
+async def test_what_does_not_follow_the_current_state_is_refused(
+    content: bytes, serial: int, lineage: str, sentence: str, writer: Actor, workspace: Workspace
+) -> None:
+    await push(writer, workspace, state(2), 2)
+    with pytest.raises(Conflict, match=sentence):
+        await states.create(writer, await Workspace.get(id=workspace.id), announced(content, serial, lineage))
+    assert await current(workspace) == state(2)
+
+
+async def test_t33_the_cloud_block_may_go_back_without_saying_force(writer: Actor, workspace: Workspace) -> None:
+    await push(writer, workspace, state(5), 5)
+    cloud = Actor(**{**{field: getattr(writer, field) for field in Actor.__slots__}, "integration": "cloud"})
+    version = await push(cloud, await Workspace.get(id=workspace.id), state(2, "new"), 2, lineage="new")
+    assert version.forced
+    assert await current(workspace) == state(2, "new")
+    assert await StateVersion.filter(workspace_id=workspace.id).count() == 2
+
+
+async def test_an_old_state_forced_again_becomes_current_again(writer: Actor, workspace: Workspace) -> None:
+    await push(writer, workspace, state(1), 1)
+    await push(writer, await Workspace.get(id=workspace.id), state(2), 2)
+    await push(writer, await Workspace.get(id=workspace.id), state(1), 1, force=True)
+    assert await current(workspace) == state(1)
+    assert await history.verify(await Workspace.get(id=workspace.id)) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        (b"", "it is empty"),
+        (b"not json", "not a Terraform state"),
+        (state(note="changed on the way"), "MD5"),
+        (state(7), "MD5"),
+    ],
+)
+async def test_bytes_that_are_not_what_was_announced_leave_nothing(
+    sent: bytes, sentence: str, writer: Actor, workspace: Workspace
+) -> None:
+    version = await states.create(writer, workspace, announced(state()))
+    with pytest.raises(Invalid, match=sentence):
+        await states.receive(version.id, chunked(sent))
+    assert await StoredObject.filter(kind="state").count() == 0
+    assert (await StateVersion.get(id=version.id)).status == "pending"
+    await states.receive(version.id, chunked(state()))
+    assert await current(workspace) == state()
+
+
+async def test_a_state_that_contradicts_the_request_is_refused(writer: Actor, workspace: Workspace) -> None:
+    version = await states.create(writer, workspace, announced(state(7), 6))
+    with pytest.raises(Invalid, match="serial 7"):
+        await states.receive(version.id, chunked(state(7)))
+
+
+async def test_nobody_writes_without_the_lock(writer: Actor, workspace: Workspace) -> None:
+    unlocked = await workspaces.unlock(writer, workspace)
+    with pytest.raises(Conflict, match="lock"):
+        await states.create(writer, unlocked, announced(state()))
+
+
+async def test_a_stranger_is_told_that_there_is_nothing(workspace: Workspace) -> None:
+    stranger = await factories.actor_of(await factories.make_user())
+    with pytest.raises(NotFound):
+        await states.create(stranger, workspace, announced(state()))
+
+
+async def test_the_lock_must_still_be_held_when_the_bytes_arrive(writer: Actor, workspace: Workspace) -> None:
+    version = await states.create(writer, workspace, announced(state()))
+    with pytest.raises(Unavailable, match="latest state version is still pending"):
+        await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
+    await workspaces.force_unlock(writer, await Workspace.get(id=workspace.id))
+    with pytest.raises(Conflict):
+        await states.receive(version.id, chunked(state()))
+    assert await current(workspace) is None
+
+
+async def test_of_two_states_with_one_serial_one_wins_whole(writer: Actor, workspace: Workspace) -> None:
+    contents = [state(1, note=f"writer {number}") for number in range(5)]
+    versions = [await states.create(writer, workspace, announced(content)) for content in contents]
+
+    async def receive(number: int) -> bool:
+        try:
+            await states.receive(versions[number].id, chunked(contents[number]))
+        except Conflict:
+            return False
+        return True
+
+    won = await asyncio.gather(*(receive(number) for number in range(5)))
+    assert sum(won) == 1
+    assert await current(workspace) == contents[won.index(True)]
+    assert await StoredObject.filter(kind="state").count() == 1
+
+
+async def test_a_state_sent_inline_is_final_at_once(writer: Actor, workspace: Workspace) -> None:
+    inline = announced(state(), state=base64.b64encode(state()).decode())
+    version = await states.create(writer, workspace, inline)
+    assert version.status == "finalized"
+    assert await current(workspace) == state()
+
+
+async def test_a_run_writes_only_while_it_applies_and_holds_the_lock() -> None:
+    run = await factories.make_run()
+    workspace = await Workspace.get(id=run.workspace_id)
+    claims = RunClaims(run.id, "job-1", "plan", workspace.id, workspace.organization_id)
+    with pytest.raises(Forbidden, match="run token"):
+        await states.create(of_run(claims), workspace, announced(state()))
+    applying = of_run(RunClaims(run.id, "job-1", "apply", workspace.id, workspace.organization_id))
+    await push(applying, workspace, state(), 1)
+    other = of_run(RunClaims("run-other", "job-2", "apply", workspace.id, workspace.organization_id))
+    with pytest.raises(Conflict, match="lock"):
+        await states.create(other, workspace, announced(state(2), 2))
+
+
+async def test_the_newest_snapshot_becomes_current_when_its_run_ends_without_more() -> None:
+    run = await factories.make_run()
+    workspace = await Workspace.get(id=run.workspace_id)
+    applying = of_run(RunClaims(run.id, "job-1", "apply", workspace.id, workspace.organization_id))
+    await push(applying, workspace, state(1), 1, intermediate=True)
+    await push(applying, workspace, state(3), 3, intermediate=True)
+    assert await current(workspace) is None
+    await moves.move(run, "fail")
+    assert await current(workspace) == state(3)
+    assert await history.verify(await Workspace.get(id=workspace.id)) is None
+    assert await history.sweep() == 1
+    assert await StoredObject.filter(kind="state").count() == 1
+
+
+async def test_snapshots_go_when_the_final_state_has_come() -> None:
+    run = await factories.make_run()
+    workspace = await Workspace.get(id=run.workspace_id)
+    applying = of_run(RunClaims(run.id, "job-1", "apply", workspace.id, workspace.organization_id))
+    await push(applying, workspace, state(1), 1, intermediate=True)
+    await push(applying, workspace, state(2), 2)
+    await moves.move(run, "fail")
+    assert await current(workspace) == state(2)
+    await history.sweep()
+    assert await StateVersion.filter(workspace_id=workspace.id).count() == 1
+
+
+async def test_a_dead_runs_state_is_recovered_while_the_run_holds_the_lock() -> None:
+    run = await factories.make_run()
+    workspace = await Workspace.get(id=run.workspace_id)
+    await states.recover(workspace, run.id, chunked(state(4)))
+    assert await current(workspace) == state(4)
+    with pytest.raises(Conflict, match="serial"):
+        await states.recover(workspace, run.id, chunked(state(3)))
+    with pytest.raises(Invalid):
+        await states.recover(workspace, run.id, chunked(b"torn {"))
+    await moves.move(run, "fail")
+    with pytest.raises(Conflict, match="lock"):
+        await states.recover(workspace, run.id, chunked(state(9)))
+    assert await StoredObject.filter(kind="state").count() == 1
+
+
+async def test_a_version_slipped_into_the_chain_is_found(writer: Actor, workspace: Workspace) -> None:
+    versions = []
+    for serial in (1, 2, 3):
+        versions.append(await push(writer, await Workspace.get(id=workspace.id), state(serial), serial))
+    assert await history.verify(await Workspace.get(id=workspace.id)) is None
+    content = await StoredObject.get(id=versions[1].content_id)
+    await StoredObject.filter(id=content.id).update(sha256="0" * 64)
+    assert await history.verify(await Workspace.get(id=workspace.id)) == versions[1].id
+
+
+async def test_the_system_may_write_without_a_lock_of_its_own(workspace: Workspace) -> None:
+    await push(SYSTEM, workspace, state(), 1)
+    assert await current(workspace) == state()
