@@ -52,15 +52,15 @@ class Settings(BaseSettings):
     """Directory for everything kept on this machine: keys, working directories, and database, objects and
     queue where no URL says otherwise.  Default: `$XDG_DATA_HOME/stateroom`, else
     `~/.local/share/stateroom`."""
-    database_url: Secret[str] = Field(default=Secret(""), validate_default=False)
+    database_url: Annotated[Secret[str], NoDecode] = Field(default=Secret(""), validate_default=False)
     """Database: `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:///PATH`.  Default: SQLite in the data
     directory."""
     database_pool: Count = 10
     """Most connections to PostgreSQL that one process opens."""
-    redis_url: Secret[str] | None = None
+    redis_url: Annotated[Secret[str] | None, NoDecode] = None
     """Valkey or Redis: `redis://HOST:6379/0`, `rediss://…` or `unix:///PATH`.  Without one everything still
     works, but jobs wait for the next look at the table and log readers see segments instead of lines."""
-    objects_url: Secret[str] = Field(default=Secret(""), validate_default=False)
+    objects_url: Annotated[Secret[str], NoDecode] = Field(default=Secret(""), validate_default=False)
     """Object store: `file:///DIR`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
     `az://ACCOUNT/CONTAINER/PREFIX`. Default: `objects` in the data directory."""
     objects_options: dict[str, str] = {}
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     keys_file: Path | None = None
     """The key ring that encrypts everything stored.  Default: `keys.json` in the data directory, made at
     first start."""
-    keys: Secret[str] | None = None
+    keys: Annotated[Secret[str] | None, NoDecode] = None
     """The key ring itself, as the text of a key file; goes before `keys_file`."""
     tools_dir: Path = Field(default=Path(), validate_default=False)
     """Installed Terraform and OpenTofu versions, as `terraform/1.11.4/terraform`.  Default: `tools` in the
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     api_rate_limit: int = Field(default=100, ge=0)
     """Requests a second for each user or token owner, for each address when anonymous.  0 turns the limit
     off."""
-    metrics_token: Secret[str] | None = None
+    metrics_token: Annotated[Secret[str] | None, NoDecode] = None
     """Bearer token that may read `/metrics` from elsewhere than loopback."""
 
     # -- workers ---------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     """Least severe messages that are logged."""
     log_format: Literal["text", "json"] = "text"
     """How messages are written."""
-    smtp_url: Secret[str] | None = None
+    smtp_url: Annotated[Secret[str] | None, NoDecode] = None
     """Mail server: `smtp://USER:PASSWORD@HOST:587`.  Without one, links are shown instead of sent."""
 
     @field_validator("egress_allow", "trusted_proxies", mode="before")
@@ -205,11 +205,7 @@ class Settings(BaseSettings):
     def _fill_from_others(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Give what depends on another setting its value."""
         data = Path(given.get("data_dir") or _default_data_dir()).expanduser().absolute()
-        scheme = (
-            "http"
-            if str(given.get("tls", "true")).lower() in ("false", "0", "no", "off", "f", "n")
-            else "https"
-        )
+        scheme = "http" if str(given.get("tls", "true")).lower() in ("false", "0", "no", "off", "f", "n") else "https"
         external = given.get("external_url") or f"{scheme}://localhost:{given.get('port', 8443)}"
         return {
             "database_url": f"sqlite://{data}/stateroom.sqlite3",
@@ -232,9 +228,7 @@ class Settings(BaseSettings):
                 "proxy ends TLS, or listen on 127.0.0.1"
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
-            raise ValueError(
-                "STATEROOM_TLS_CERTIFICATE and STATEROOM_TLS_KEY belong together: set both or none"
-            )
+            raise ValueError("STATEROOM_TLS_CERTIFICATE and STATEROOM_TLS_KEY belong together: set both or none")
         if not self.lease_renew < self.lease_stop < self.lease_expire:
             raise ValueError(
                 "STATEROOM_LEASE_RENEW < STATEROOM_LEASE_STOP < STATEROOM_LEASE_EXPIRE must hold, or two "
@@ -296,11 +290,7 @@ def current() -> Settings:
 def unknown(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
-    files = {
-        PREFIX + n.upper() + "_FILE"
-        for n, f in Settings.model_fields.items()
-        if "Secret" in str(f.annotation)
-    }
+    files = {PREFIX + n.upper() + "_FILE" for n, f in Settings.model_fields.items() if "Secret" in str(f.annotation)}
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | files)
 
 
@@ -318,9 +308,7 @@ def _check_config_file() -> None:
     try:
         tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(
-            f"{PREFIX}CONFIG names {path}, which cannot be read: {error.strerror}."
-        ) from error
+        raise SettingsError(f"{PREFIX}CONFIG names {path}, which cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise SettingsError(f"{path} (named by {PREFIX}CONFIG) is not valid TOML: {error}.") from error
 
