@@ -14,6 +14,7 @@ from app.supervisor.stop import Stop
 
 CHUNK = 65536
 INTERRUPT_TO_KILL = 2.0
+LONGEST_SLEEP = 3600.0
 LINGER = 2.0
 """How long output is awaited after the command has ended: something it left may hold the pipe."""
 
@@ -84,7 +85,8 @@ class _Pressure:
         """How long nothing needs to be done."""
         if self._interrupts < self._wanted():
             return 0.02  # terraform was not there yet when it was last tried
-        return max(0.0, min(self._kill_at, self._force_at, self._next_deadline()) - time.monotonic())
+        next_time = min(self._kill_at, self._force_at, self._next_deadline())
+        return max(0.0, min(next_time - time.monotonic(), LONGEST_SLEEP))
 
     def _next_deadline(self) -> float:
         return float("inf") if self._stop.interrupted else self._stop.deadline
