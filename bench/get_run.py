@@ -69,7 +69,9 @@ def _serving(module: str, data: Path) -> Iterator[str]:
     port = servers.free_port()
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     command = [sys.executable, "-m", "uvicorn", f"{module}:create_app", "--factory", "--port", str(port), *options]
-    process = subprocess.Popen(command, env=_environment(data, port), cwd=Path(__file__).parent.parent)
+    environment = _environment(data, port)
+    with data.with_name(module).open("wb") as said:  # a line for each request, as in production
+        process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent.parent, stdout=said, stderr=said)
     try:
         _wait_for(port, process)
         yield f"http://127.0.0.1:{port}"
