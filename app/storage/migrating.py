@@ -97,7 +97,7 @@ def _empty_writer(detector: MigrationAutodetector) -> MigrationWriter:
 
 
 class SqliteEditor(SqliteSchemaEditor):
-    """Leaves cutting a script into statements to who can: Tortoise's own cuts at semicolons of comments, too."""
+    """Lets the engine cut scripts into statements: Tortoise's own way cuts comments at semicolons, too."""
 
     async def _run_sql(self, sql: str) -> None:
         if self.collect_sql:

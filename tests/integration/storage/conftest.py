@@ -20,6 +20,7 @@ def parts(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sett
     return settings_module.load(
         data_dir=tmp_path,
         database_url=parts.database_url,
+        redis_url=parts.redis_url,
         objects_url=parts.objects_url,
         objects_options=parts.objects_options,
     )
