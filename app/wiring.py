@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from app import bell, events, runs, states
 from app.jobs import workers
-from app.runs import queue
+from app.runs import queue, wishes
 from app.workspaces import locking, versions
 
 
 def connect() -> None:
     """Say who listens."""
     events.when_run_moves(bell.ring, queue.on_move)
+    events.when_run_is_wished(wishes.tell)
     events.when_workspace_frees(queue.advance)
     events.when_state_changes(runs.discard_stale)
     locking.before_unlock(states.before_unlock)
