@@ -1,0 +1,149 @@
+"""How a phase ends, whoever holds it: with a result, before terraform ran, or without anybody having seen its end.
+
+The order is a promise: results stored, every byte of the log visible, the run moved with all that follows by itself,
+then the log's end, then the job closed, and with it the run's token.  A reader who saw the end of the log finds the run
+confirmable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from app.execution import cli_config, results, states_left
+from app.execution.results import Kept
+from app.execution.work import Work
+from app.jobs import claims
+from app.jobs.models import Job
+from app.runs import lifecycle
+from app.runs.models import Apply, Plan
+from app.supervisor.spec import Result
+
+log = structlog.get_logger(__name__)
+
+Ending = Callable[[Work], Awaitable[None]]
+
+#: How often a lost plan is queued again.
+MOST_LOSSES = 2
+
+_LOST_THREE_TIMES = (
+    "The plan's worker was lost three times, so it is not tried again. The worker's log, or the machine's (was memory"
+    " short?), says why."
+)
+_CHECK = "What was in progress may exist without being in the state: compare the two before the next run."
+
+
+async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
+    """Everything after the supervisor's end, for a plan."""
+
+    async def store() -> None:
+        columns = {"masked_count": result.masked, **(await kept.save() if kept is not None else {})}
+        await Plan.filter(id=work.subject.phase_id).update(**columns)
+
+    verb = _verb(work, result)
+    changes = {"has_changes": bool(result.has_changes)} if verb == "finish" else {}
+    await work.persist(
+        lambda: work.move(
+            verb, store, input_state_version_id=result.state.input_version, failure=_failure(verb, result), **changes
+        )
+    )
+    while step := STEPS.get(lifecycle.Status(work.subject.run.status)):
+        await step(work)
+    await _end(work)
+
+
+async def conclude_apply(work: Work, result: Result) -> None:
+    """Everything after the supervisor's end, for an apply, whoever started it."""
+    if result.state.left is not None:
+        sentence = await work.persist(lambda: states_left.collect(work.subject.run, work.directory, result.state))
+        await work.log.write(f"\n{sentence}\n".encode())
+    if result.outcome == "lost":
+        await work.log.write(f"\n{result.message} {_CHECK}\n".encode())
+    counts = await asyncio.to_thread(results.counts_in, work.directory.control)
+
+    async def store() -> None:
+        columns = {"masked_count": result.masked, **counts.columns()}
+        await Apply.filter(id=work.subject.phase_id).update(**columns)
+
+    verb = _verb(work, result)
+    await work.persist(lambda: work.move(verb, store, failure=_failure(verb, result)))
+    await _end(work)
+
+
+async def refuse(work: Work, sentence: str) -> None:
+    """End the phase before terraform ran: the reason goes into the log, below the usual header."""
+    job = work.subject.job
+    name = {"terraform": "Terraform", "opentofu": "OpenTofu"}.get(job.engine, job.engine)
+    header = f"{name} v{job.terraform_version}\non {cli_config.this_platform()}\nInitializing plugins and modules...\n"
+    await work.log.write(f"{header}\nError: {sentence}\n".encode())
+    await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
+
+
+async def finish_without_result(work: Work, verb: str, sentence: str = "") -> None:
+    """End a phase whose end nobody saw; the log says so."""
+    if sentence:
+        await work.log.write(f"\nError: {sentence}\n".encode())
+    await _finish(work, verb, sentence)
+
+
+async def leave(work: Work) -> None:
+    """The run has moved on without us: only the log is sealed and the job closed."""
+    log.info("a run was ended while its job was claimed", run=work.subject.run.id, job=work.claim.job_id)
+    await work.log.open()
+    await _end(work)
+
+
+async def lose_plan(work: Work) -> None:
+    """The plan's supervisor or worker was lost, and *work* holds its job: queue it again, or end it."""
+    job, run = work.subject.job, work.subject.run
+    if run.cancel_requested_at is not None or work.is_cancel_wanted:
+        await _finish(work, "stop", "")
+    elif job.losses >= MOST_LOSSES:
+        await finish_without_result(work, "fail", _LOST_THREE_TIMES)
+    else:
+
+        async def count() -> None:
+            await Job.filter(id=job.id).update(losses=job.losses + 1)
+
+        await work.log.suspend()
+        await work.persist(lambda: work.move("requeue", count))
+        log.warning("a lost plan was queued again", run=run.id, losses=job.losses + 1)
+
+
+async def give_back(work: Work) -> None:
+    """A worker that is told to stop lets a plan wait for another, and does not count it as lost."""
+    await work.log.suspend()
+    await work.move("requeue")
+
+
+async def _finish(work: Work, verb: str, sentence: str) -> None:
+    failure = sentence if verb == "fail" else None
+    await work.persist(lambda: work.move(verb, failure=failure))
+    await _end(work)
+
+
+async def _end(work: Work) -> None:
+    await work.persist(work.log.close)
+    await work.persist(lambda: claims.close(work.claim))
+
+
+def _verb(work: Work, result: Result) -> str:
+    """What the run does when its phase has ended like this."""
+    if result.outcome == "lost":
+        return "stop" if work.is_cancel_wanted or work.subject.run.cancel_requested_at else "fail"
+    return {"finished": "finish", "errored": "fail", "canceled": "stop"}[result.outcome]
+
+
+def _failure(verb: str, result: Result) -> str | None:
+    """Why a run ends errored, for people."""
+    if verb != "fail":
+        return None
+    last = result.steps[-1].name if result.steps else "terraform"
+    return result.message or f"terraform {last} failed; its log says why."
+
+
+#: What the server does about a finished plan inside the plan's own job, by the status it does it in.  A step moves the
+#: run on; a job that is taken over goes on from the status it finds.
+STEPS: dict[lifecycle.Status, Ending] = {}

@@ -1,0 +1,112 @@
+"""How a phase is carried out, from a claimed job to its supervisor's end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from app.errors import StateroomError
+from app.execution import endings, results
+from app.execution.orders import Order, prepare
+from app.execution.work import Overtaken, Work
+from app.jobs.claims import Lost
+from app.runs import lifecycle
+from app.supervisor.client import CannotLaunch
+from app.supervisor.spec import Result
+
+log = structlog.get_logger(__name__)
+
+_TAKEN_UP = "\nThe worker that carried this plan out had to stop or was lost. The plan starts again.\n\n"
+
+
+async def carry_out(work: Work) -> None:
+    """Do the phase that *work*'s run waits for; nothing, if somebody ended the run first."""
+    run = work.subject.run
+    if lifecycle.queued_phase(run) != work.subject.job.phase:
+        await endings.leave(work)
+        return
+    try:
+        await PHASES[lifecycle.Status(run.status)](work)
+    except Overtaken:
+        await endings.leave(work)
+
+
+async def plan(work: Work) -> None:
+    order = await _started(work)
+    result = await _launched(work, order) if order is not None else None
+    if order is None or result is None:
+        return
+    if result.outcome == "lost" and not work.is_cancel_wanted:
+        await endings.lose_plan(work)
+        return
+    kept = await work.persist(lambda: results.keep(work.subject, order, result))
+    await endings.conclude_plan(work, result, kept)
+
+
+async def apply(work: Work) -> None:
+    order = await _started(work)
+    result = await _launched(work, order) if order is not None else None
+    if result is not None:
+        await endings.conclude_apply(work, result)
+
+
+async def _launched(work: Work, order: Order) -> Result | None:
+    try:
+        return await work.launch(order.spec)
+    except CannotLaunch as error:
+        await endings.refuse(work, str(error))
+        return None
+
+
+async def _started(work: Work) -> Order | None:
+    """The run at work, its log open and its order written; None if the phase ended because it cannot be carried out.
+
+    The run's status comes first, then the log: whoever sees a line finds the run at work.
+    """
+    await work.persist(lambda: work.move("start", work.sign))
+    if await work.log.open():
+        await work.log.write(_TAKEN_UP.encode())
+    try:
+        order = await work.persist(lambda: _prepared(work))
+    except Lost:
+        raise
+    except StateroomError as error:
+        await endings.refuse(work, error.sentence)
+        return None
+    except Exception:
+        reference = secrets.token_hex(4)
+        log.exception("a phase could not be prepared", job=work.claim.job_id, reference=reference)
+        await give_up(work, reference)
+        return None
+    if work.is_cancel_wanted:
+        await endings.refuse(work, "The run was canceled before terraform started.")
+        return None
+    return dataclasses.replace(order, spec=dataclasses.replace(order.spec, log_offset=work.log.position))
+
+
+async def _prepared(work: Work) -> Order:
+    """Tried again when the database or the object store was away, each time in an empty directory."""
+    directory = work.directory
+    if directory.control.exists():
+        await asyncio.to_thread(directory.remove)
+    return await prepare(work.subject, work.station, directory, work.station.uid_of(work.slot))
+
+
+PHASES: dict[lifecycle.Status, Callable[[Work], Awaitable[None]]] = {
+    lifecycle.PLAN_QUEUED: plan,
+    lifecycle.APPLY_QUEUED: apply,
+}
+
+
+async def give_up(work: Work, reference: str) -> None:
+    """A phase met an error of ours: the run ends with its reference, whatever the phase was doing."""
+    sentence = f"Stateroom met an error of its own (reference {reference}); the worker's log says more."
+    result = await work.ended()
+    if work.subject.is_apply and result is not None:
+        await endings.conclude_apply(work, dataclasses.replace(result, outcome="errored", message=sentence))
+    else:
+        await endings.refuse(work, sentence)

@@ -1,0 +1,183 @@
+"""What becomes of phases whose worker was lost, and of a worker's phases when it comes back.
+
+A plan is queued again, twice at most.  An apply is never repeated: its supervisor outlives the worker, so it waits to
+be adopted by the next worker on the same data directory, and is given up only when nothing of it has shown a sign of
+life for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from app.errors import Unavailable
+from app.execution import endings, states_left
+from app.execution.orders import subject_of
+from app.execution.station import Station
+from app.execution.work import Overtaken, Work
+from app.execution.workdir import Workdir
+from app.jobs import claims
+from app.jobs.claims import Lost, Watch
+from app.jobs.models import Job
+from app.runs import lifecycle
+from app.runs.models import Run
+from app.supervisor import client, control
+from app.supervisor.spec import Result
+
+log = structlog.get_logger(__name__)
+
+_GIVEN_UP = (
+    "The worker that carried this apply out was lost and did not come back. What terraform had finished since the last"
+    " state version may not be in the state: compare the resources with it before the next run. A worker that starts on"
+    " that machine's data directory collects what was left there."
+)
+_NEVER_STARTED = "The worker was lost before terraform started. Nothing was changed; start a new run."
+_COLLECTED = "The apply's supervisor was lost. What it had journaled of the state was collected; look at the log's end."
+
+
+async def after_loss(work: Work) -> None:
+    """Our job was ended or taken by another.  If it was ended, what its log still lacks is sealed."""
+    try:
+        await work.log.abandon()
+        result = await work.ended()
+        if result is not None and result.state.left is not None and work.subject.is_apply:
+            await states_left.keep(work.subject.run, work.directory, result.state)
+    except Unavailable as error:
+        log.warning("what a lost job left could not be stored", job=work.claim.job_id, reason=error.sentence)
+
+
+# Jobs of other workers that nobody looks after
+
+
+class Sweeper:
+    """Ends what nobody holds any more.  Every worker has one, each by its own clock; who is first does it."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._watch = Watch()
+
+    async def sweep(self) -> None:
+        for job in await self._watch.lapsed():
+            await self._lapsed(job)
+        for job in await self._watch.given_up():
+            run = await Run.get(id=job.run_id)
+            if lifecycle.running_phase(run) == job.phase == "apply":
+                await self._with(job, _give_up_apply)
+
+    async def _lapsed(self, job: Job) -> None:
+        run = await Run.get(id=job.run_id)
+        if lifecycle.queued_phase(run) == job.phase:
+            await claims.release(job.id, job.claim)  # it was claimed and never begun
+        elif lifecycle.running_phase(run) != job.phase:
+            await self._with(job, endings.leave)
+        elif job.phase == "plan":
+            await self._with(job, _take_plan)
+        elif not job.lapsed:
+            log.warning("an apply's worker is lost; it waits to be adopted", run=run.id, job=job.id)
+            await claims.lapse(job)
+
+    async def _with(self, job: Job, ending: endings.Ending) -> None:
+        """Do *ending* under a claim of our own, unless its holder moved after all."""
+        claimed = await claims.seize(job, self._station.worker_id)
+        if claimed is None:
+            return
+        work = Work(await subject_of(claimed.job), claimed.claim, self._station, slot=0)
+        try:
+            await ending(work)
+        except (Lost, Overtaken):
+            log.info("a lapsed job was ended by another", job=job.id)
+
+
+async def _take_plan(work: Work) -> None:
+    await work.log.open()
+    await endings.lose_plan(work)
+
+
+async def _give_up_apply(work: Work) -> None:
+    await work.log.open()
+    canceled = work.subject.run.cancel_requested_at is not None
+    await endings.finish_without_result(work, "stop" if canceled else "fail", _GIVEN_UP)
+
+
+# This worker's own, when it starts
+
+
+async def come_back(station: Station) -> list[Work]:
+    """Take over this worker's open jobs: plans are queued again at once, what is over is ended, and what nobody needs
+    is cleared away.  Gives the applies that slots are to look after."""
+    kept = []
+    for claimed in await claims.take_over(station.worker_id):
+        subject = await subject_of(claimed.job)
+        directory = _last_directory(station, claimed.job.id)
+        work = Work(subject, claimed.claim, station, slot=0, adopted=directory)
+        if lifecycle.queued_phase(subject.run) == claimed.job.phase:
+            await claims.release(claimed.job.id, claimed.claim.number)
+        elif lifecycle.running_phase(subject.run) != claimed.job.phase:
+            await endings.leave(work)
+        elif claimed.job.phase == "plan":
+            await _take_plan(work)
+        else:
+            kept.append(work)
+    await _clear(station, kept)
+    return kept
+
+
+async def adopt(work: Work) -> None:
+    """Go on with an apply that this machine began: follow its supervisor, or collect what a dead one left."""
+    directory = work.directory.control
+    await work.log.open()
+    identity = control.identity(directory) if directory.is_dir() else None
+    if identity is None:
+        await endings.finish_without_result(work, "fail", _NEVER_STARTED)
+        return
+    supervised = client.adopt(directory)
+    if supervised is not None:
+        log.info("an apply was adopted", run=work.subject.run.id, pid=supervised.pid)
+        result = await work.watch(supervised, identity.log_offset)
+    else:
+        result = client.result_of(directory)
+        await work.catch_up(directory, identity.log_offset)
+    await endings.conclude_apply(work, _explained(result))
+
+
+def _explained(result: Result) -> Result:
+    if result.outcome != "lost":
+        return result
+    return dataclasses.replace(result, message=_COLLECTED)
+
+
+def _last_directory(station: Station, job_id: str) -> Path | None:
+    found = sorted(station.runs.glob(f"{job_id}.*"), key=lambda path: int(path.suffix[1:] or 0))
+    return found[-1] if found else None
+
+
+async def _clear(station: Station, adopted: Iterable[Work]) -> None:
+    """Remove the directories of phases that are over, keeping a state nobody has saved."""
+    needed = {path for work in adopted for path in (work.directory.control, work.directory.files)}
+    directories = sorted(station.runs.iterdir())
+    for path in directories:
+        if control.is_supervised(path) and (identity := control.identity(path)) is not None:
+            needed |= {path, Path(identity.state_directory).parent}
+    for path in directories:
+        if path in needed:
+            continue
+        try:
+            await _keep_state(path)
+            await asyncio.to_thread(Workdir(path).remove)
+        except (Unavailable, OSError) as error:
+            log.warning("a left directory could not be cleared", path=str(path), reason=str(error))
+
+
+async def _keep_state(path: Path) -> None:
+    identity = control.identity(path)
+    if identity is None or identity.phase != "apply":
+        return
+    left = client.result_of(path).state
+    job = await Job.get_or_none(id=path.name.partition(".")[0])
+    if left.left is not None and job is not None:
+        run = await Run.get(id=job.run_id).select_related("workspace")
+        await states_left.keep(run, Workdir(path), left)

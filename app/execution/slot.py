@@ -1,0 +1,212 @@
+"""One place in a worker where phases are carried out: claim a job, keep its lease, see it through, take the next."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from app import clock
+from app.errors import Unavailable
+from app.execution import endings, phases, recovery
+from app.execution.orders import subject_of
+from app.execution.station import Station
+from app.execution.work import Overtaken, Work
+from app.jobs import claims
+from app.jobs.claims import Claimed, Lost
+
+log = structlog.get_logger(__name__)
+
+
+class Doorbell:
+    """Wakes whoever waits for work.  A ring that nobody waits for is kept for the next who does."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        self._rung.clear()
+
+
+@dataclass
+class Gate:
+    """Whether this worker takes jobs now: not while it stops, and not while it could not carry one out."""
+
+    is_closing: bool = False
+    problem: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_closing and self.problem is None
+
+
+class Lease:
+    """Keeps a job ours, and brings what people want of its run.
+
+    A plan whose lease could not be renewed for `lease_stop` is stopped, since another may soon have it.  An apply goes
+    on: nobody repeats it, and its supervisor saves its state by itself.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._settings = work.station.settings
+        self._nudge = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Somebody may want something: look now."""
+        self._nudge.set()
+
+    async def keep(self) -> None:
+        """Ends when the job is no longer ours."""
+        renewed = clock.monotonic()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudge.wait(), self._settings.lease_renew)
+            self._nudge.clear()
+            try:
+                wishes = await asyncio.wait_for(claims.renew(self._work.claim), self._settings.lease_stop)
+            except (Unavailable, TimeoutError) as error:
+                silent = clock.monotonic() - renewed
+                log.warning("a lease could not be renewed", job=self._work.claim.job_id, reason=str(error))
+                if silent >= self._settings.lease_stop and not self._work.subject.is_apply:
+                    return
+                continue
+            if wishes is None or wishes.force_canceled_at is not None:
+                return
+            renewed = clock.monotonic()
+            if wishes.cancel_requested_at is not None:
+                self._work.cancel()
+
+
+class Slot:
+    def __init__(self, number: int, station: Station, bell: Doorbell, gate: Gate) -> None:
+        self.number = number
+        self.work: Work | None = None
+        self._station = station
+        self._bell = bell
+        self._gate = gate
+        self._lease: Lease | None = None
+        self._phase: asyncio.Task[None] | None = None
+        self._is_given_back = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self.work is None
+
+    @property
+    def is_applying(self) -> bool:
+        return self.work is not None and self.work.subject.is_apply
+
+    async def run(self, adopted: Sequence[Work] = ()) -> None:
+        """Go on with what was adopted, then take job after job until the gate closes."""
+        for work in adopted:
+            await self.see_through(work, recovery.adopt)
+        while not self._gate.is_closing:
+            claimed = await self._next()
+            if claimed is not None:
+                await self.carry_out(claimed)
+            else:
+                await self._bell.wait(self._station.settings.idle_poll)
+
+    async def _next(self) -> Claimed | None:
+        if not self._gate.is_open:
+            return None
+        try:
+            return await claims.claim(self._station.worker_id, frozenset(self._station.releases))
+        except Unavailable as error:
+            log.warning("no job could be claimed", reason=error.sentence)
+            return None
+
+    async def carry_out(self, claimed: Claimed) -> None:
+        """See the claimed phase through, whatever happens; never raises but for a cancel."""
+        try:
+            work = Work(await subject_of(claimed.job), claimed.claim, self._station, self.number)
+            await self.see_through(work, phases.carry_out)
+        except Unavailable as error:
+            # Nothing was done yet; without a lease that moves, the job will be taken from us and queued again.
+            log.warning("a claimed job could not be read", job=claimed.job.id, reason=error.sentence)
+
+    async def see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
+        """Run *phase* beside its lease; whichever ends first ends the other."""
+        self.work, self._is_given_back = work, False
+        self._lease = Lease(work)
+        self._phase = asyncio.ensure_future(_guarded(work, phase))
+        keeping = asyncio.ensure_future(self._lease.keep())
+        try:
+            await asyncio.wait({self._phase, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._phase.done():
+                await self._drop(work)
+        except asyncio.CancelledError:
+            self._phase.cancel()
+            raise
+        finally:
+            keeping.cancel()
+            await _settled(self._phase)
+            self.work = self._lease = self._phase = None
+        await self._clear(work)
+
+    def nudge(self, run_id: str) -> None:
+        if self.work is not None and self._lease is not None and self.work.subject.run.id == run_id:
+            self._lease.nudge()
+
+    async def give_back(self) -> None:
+        """Let a plan wait for another worker, without counting that against it.  An apply is not touched."""
+        work, phase = self.work, self._phase
+        if work is None or phase is None or work.subject.is_apply or self._is_given_back:
+            return
+        self._is_given_back = True
+        phase.cancel()
+        await _settled(phase)
+        work.kill()
+        with suppress(Lost, Overtaken):
+            await endings.give_back(work)
+
+    def leave(self) -> None:
+        """Turn away from an apply; its supervisor goes on, and the next start of this worker adopts it."""
+        self._is_given_back = True
+        if self._phase is not None:
+            self._phase.cancel()
+
+    async def _drop(self, work: Work) -> None:
+        """The job is no longer ours: end what we started for it."""
+        log.info("a job is no longer ours", job=work.claim.job_id)
+        work.kill()
+        assert self._phase is not None
+        self._phase.cancel()
+        await _settled(self._phase)
+        await work.ended()
+        await recovery.after_loss(work)
+
+    async def _clear(self, work: Work) -> None:
+        if self._is_given_back and work.subject.is_apply:
+            return
+        await work.ended()
+        if work.directory.control.exists():
+            await asyncio.to_thread(work.directory.remove)
+
+
+async def _guarded(work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
+    """Any error of ours ends the run with a reference instead of leaving it hanging."""
+    try:
+        await phase(work)
+    except Lost:
+        log.info("a phase was taken away", job=work.claim.job_id)
+    except Exception:
+        reference = secrets.token_hex(4)
+        log.exception("a phase met an error of ours", job=work.claim.job_id, reference=reference)
+        work.kill()
+        with suppress(Lost, Overtaken):
+            await phases.give_up(work, reference)
+
+
+async def _settled(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})

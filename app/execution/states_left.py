@@ -1,0 +1,55 @@
+"""A state that a run left on this machine because it could not be sent: nothing of it may be lost.
+
+It becomes the workspace's state if it follows the current one and the run still holds the lock; else it is kept with
+the apply, for a person to look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from app import states
+from app.errors import Conflict, Invalid, NotFound
+from app.execution.workdir import Workdir
+from app.runs.models import Apply, Run
+from app.storage import objects
+from app.storage.database import in_transaction
+from app.supervisor.collect import open_inside
+from app.supervisor.spec import StateResult
+
+log = structlog.get_logger(__name__)
+
+
+async def collect(run: Run, directory: Workdir, left: StateResult) -> str:
+    """Save what *left* names.  Returns the sentence for the log."""
+    try:
+        version = await states.recover(run.workspace, run.id, _content(directory, left))
+    except (Conflict, Invalid, NotFound) as error:
+        await keep(run, directory, left)
+        return (
+            f"The state this run left did not become the workspace's: {error.sentence} It is kept with the apply as its"
+            " errored state; compare it with the current one, and push it if it is right."
+        )
+    return f"The state this run left was saved as serial {version.serial}."
+
+
+async def keep(run: Run, directory: Workdir, left: StateResult) -> None:
+    """Keep the bytes with the apply, whatever they are."""
+    stored = await objects.put("errored-state", run.organization_id, _content(directory, left))
+    async with in_transaction():
+        await stored.save(force_create=True)
+        await Apply.filter(run_id=run.id).update(errored_state_id=stored.id)
+    log.warning("a state was kept as an apply's errored state", run=run.id, serial=left.serial)
+
+
+async def _content(directory: Workdir, left: StateResult) -> AsyncIterator[bytes]:
+    """The run may still own that file's directory, so it is opened with care."""
+    path = Path(left.left or "")
+    root = directory.state if path.is_relative_to(directory.state) else directory.control
+    with open_inside(root, str(path.relative_to(root))) as file:
+        while piece := await asyncio.to_thread(file.read, objects.PIECE):
+            yield piece

@@ -1,0 +1,146 @@
+"""One phase of one run while it is in a worker's hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from app.errors import Conflict, Unavailable
+from app.execution.following import follow
+from app.execution.orders import Subject
+from app.execution.station import Station
+from app.execution.workdir import Workdir
+from app.jobs.claims import Claim
+from app.runs import logs, moves
+from app.runs.models import Apply, Plan
+from app.storage.database import in_transaction
+from app.supervisor.client import Phase
+from app.supervisor.spec import Result, Spec
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+RETRY_SECONDS = 1.0
+_TRIES = 10
+
+
+class Overtaken(Exception):
+    """The run has left the status in which this phase works, by somebody else's hand."""
+
+
+@dataclass
+class Work:
+    """What a slot holds: the rows, the claim under which it writes, the log, and the supervisor once there is one."""
+
+    subject: Subject
+    claim: Claim
+    station: Station
+    slot: int
+    log: logs.Writer = field(init=False)
+    adopted: Path | None = None
+    """The control directory of an earlier claim, whose supervisor this one goes on with."""
+    is_cancel_wanted: bool = False
+    is_kill_wanted: bool = False
+    _supervised: Phase | None = None
+    _ended: asyncio.Future[Result] | None = None
+
+    def __post_init__(self) -> None:
+        self.log = logs.Writer(self.subject.phase_id, self.subject.run.organization_id, self.claim)
+
+    @property
+    def directory(self) -> Workdir:
+        """A name of its own for each claim: a supervisor never finds another's traces."""
+        control = self.adopted or self.station.runs / f"{self.claim.job_id}.{self.claim.number}"
+        files = self.station.runs / f"{self.subject.run.id}.files" if self.station.settings.sandbox == "none" else None
+        return Workdir(control, files)
+
+    def cancel(self) -> None:
+        """Interrupt terraform, which saves its state; said again it changes nothing."""
+        first, self.is_cancel_wanted = not self.is_cancel_wanted, True
+        if first and self._is_running:
+            self._supervised.interrupt()  # type: ignore[union-attr]
+
+    def kill(self) -> None:
+        """End terraform now; what it has finished is in the journal."""
+        self.is_kill_wanted = True
+        if self._is_running:
+            self._supervised.kill()  # type: ignore[union-attr]
+
+    @property
+    def _is_running(self) -> bool:
+        return self._ended is not None and not self._ended.done()
+
+    async def launch(self, spec: Spec) -> Result:
+        """Hand *spec* to a supervisor of its own and see it through."""
+        launched = await self.station.spawner.launch(spec, outlives_worker=self.subject.is_apply)
+        return await self.watch(launched, spec.log_offset)
+
+    async def watch(self, supervised: Phase, log_offset: int) -> Result:
+        """Carry the log over until the supervisor has ended, and give its result.
+
+        Its file begins at *log_offset* of the stream; what the stream has of it already is not written again.
+        """
+        self._supervised = supervised
+        self._ended = ended = asyncio.ensure_future(supervised.wait())
+        if self.is_kill_wanted:
+            supervised.kill()
+        elif self.is_cancel_wanted:
+            supervised.interrupt()
+        while True:
+            with suppress(Unavailable):
+                await follow(supervised.control, ended, self.log.write, self.log.position - log_offset)
+                return await ended
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def catch_up(self, control: Path, log_offset: int) -> None:
+        """Carry over what the log of a supervisor that is gone still holds."""
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.set_result(None)
+        await self.persist(lambda: follow(control, gone, self.log.write, self.log.position - log_offset))
+
+    async def ended(self) -> Result | None:
+        """The supervisor's result, once it is gone; None if there never was one."""
+        return await asyncio.shield(self._ended) if self._ended is not None else None
+
+    async def sign(self) -> None:
+        """Write down who carries the phase out."""
+        model = Apply if self.subject.is_apply else Plan
+        await model.filter(id=self.subject.phase_id).update(worker_name=self.station.name)
+
+    async def move(self, verb: str, store: Callable[[], Awaitable[None]] | None = None, **changes: Any) -> None:
+        """Move the run on, with what *store* writes, in one transaction.
+
+        People may touch the run meanwhile (a comment, a cancel); that is no reason to give up.  Raises Overtaken if
+        the run was ended by somebody else, `claims.Lost` if the job was.
+        """
+        run = self.subject.run
+        for _ in range(_TRIES):
+            before = run.status
+            try:
+                async with in_transaction():
+                    if store is not None:
+                        await store()
+                    spoken = await moves.speak(run, verb, claim=self.claim, **changes)
+            except Conflict:
+                await run.refresh_from_db()
+                if run.status != before:
+                    raise Overtaken(run.id) from None
+                continue
+            await moves.announce(spoken)
+            return
+        raise Conflict(f"{run.id} keeps changing while it is asked to {verb}.")
+
+    async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Do *action*, however long a part we depend on is away; the lease decides when that is too long."""
+        while True:
+            try:
+                return await action()
+            except Unavailable as error:
+                log.warning("waiting to store a result", job=self.claim.job_id, reason=error.sentence)
+                await asyncio.sleep(RETRY_SECONDS)

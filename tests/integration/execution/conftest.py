@@ -1,0 +1,160 @@
+"""A worker's slots with real terraform in a real sandbox, beside a small state API over the real domain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app import bell, events, ids, runs, wiring
+from app import settings as settings_module
+from app.access.actors import SYSTEM
+from app.execution import recovery
+from app.execution.slot import Doorbell, Gate, Slot
+from app.execution.station import Station
+from app.execution.work import Work
+from app.jobs import workers
+from app.runs import RunOptions, lifecycle, logs
+from app.runs.models import Run
+from app.settings import Settings
+from app.storage import database, keys, objects, streams
+from app.storage.models import StoredObject
+from app.worker import stationed
+from app.workspaces.models import Workspace
+from tests import factories
+from tests.integration.conftest import migrated
+from tests.integration.execution.state_api import serving
+from tests.services import Parts
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def settings(parts: Parts, tmp_path: Path, listener: socket.socket) -> Settings:
+    return settings_module.load(
+        data_dir=tmp_path / "data",
+        database_url=parts.prepared(migrated, "migrated"),
+        redis_url=parts.redis_url,
+        objects_url=parts.objects_url,
+        objects_options=parts.objects_options,
+        external_url="https://tfe.example.com",
+        internal_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+        worker_slots=2,
+        lease_renew=0.3,
+        lease_stop=2,
+        lease_expire=3,
+        force_cancel_cooloff=0,
+        idle_poll=0.2,
+    )
+
+
+@pytest.fixture
+async def opened(settings: Settings, listener: socket.socket) -> AsyncIterator[Settings]:
+    url = settings.redis_url.reveal() if settings.redis_url else None
+    async with database.connected(settings), serving(listener):
+        await keys.open_ring(settings)
+        objects.connect(settings)
+        await bell.connect(url)
+        await streams.connect(url)
+        wiring.connect()
+        yield settings
+        await streams.close()
+        await bell.close()
+        objects.close()
+        keys.use(None)
+    for announcement in (events.run_moved, events.run_wished, events.workspace_freed, events.state_changed):
+        announcement.forget()
+
+
+@dataclass
+class Crew:
+    """A worker of two slots inside the test's own process."""
+
+    station: Station
+    slots: list[Slot]
+    bell: Doorbell
+    gate: Gate
+    adopted: list[Work]
+
+    def ring(self) -> None:
+        self.bell.ring()
+
+
+@asynccontextmanager
+async def working(settings: Settings, worker_id: str | None = None) -> AsyncIterator[Crew]:
+    async with stationed(settings, worker_id or ids.new("worker")) as station:
+        assert station.problem is None
+        await workers.register(station.worker_id, station.name, 2, station.releases)
+        doorbell, gate = Doorbell(), Gate()
+        slots = [Slot(number, station, doorbell, gate) for number in range(2)]
+        adopted = await recovery.come_back(station)
+        tasks = [asyncio.create_task(slot.run(adopted[slot.number : slot.number + 1])) for slot in slots]
+        events.when_run_moves(lambda _: doorbell.ring())
+        yield Crew(station, slots, doorbell, gate, adopted)
+        gate.is_closing = True
+        doorbell.ring()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+
+@pytest.fixture
+async def crew(opened: Settings) -> AsyncIterator[Crew]:
+    async with working(opened) as crew:
+        yield crew
+
+
+async def start(files: Mapping[str, str], workspace: Workspace | None = None, **options: object) -> Run:
+    workspace = workspace or await factories.make_workspace(terraform_version="1.11.4")
+    version = await factories.make_configuration_version(workspace, files=files)
+    return await runs.create(SYSTEM, workspace, version, RunOptions(**options))  # type: ignore[arg-type]
+
+
+async def rested(run: Run, phase: str | None = None) -> Run:
+    """*run* when it waits for a person or has ended, and the log of *phase* (the plan's) is closed."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await run.refresh_from_db()
+            confirmable = lifecycle.is_confirmable(run)
+            if (confirmable and phase != "apply") or lifecycle.is_final(run):
+                break
+            await asyncio.sleep(0.02)
+        await whole_log(run, phase or "plan")
+    return run
+
+
+async def whole_log(run: Run, phase: str = "plan") -> str:
+    """The phase's log to its end, read as a client reads it."""
+    phase_id = ids.plan_id(run.id) if phase == "plan" else ids.apply_id(run.id)
+    found = bytearray()
+    async with asyncio.timeout(PATIENCE):
+        while not found.endswith(b"\x03"):
+            found += await logs.read(phase_id, len(found), 65536, hold=1)
+    assert found[:1] == b"\x02"
+    return found[1:-1].decode()
+
+
+async def cleared(settings: Settings) -> None:
+    """Returns when no phase has a directory any more: the last thing a phase does is to remove its own."""
+    async with asyncio.timeout(PATIENCE):
+        while os.listdir(settings.data_dir / "runs"):  # noqa: ASYNC110 (a directory tells nobody)
+            await asyncio.sleep(0.02)
+
+
+async def read(stored: StoredObject | None) -> bytes:
+    assert stored is not None
+    return await objects.read(stored)
