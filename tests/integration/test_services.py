@@ -21,7 +21,7 @@ import redis
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
-from tests.services import Parts, Services
+from tests.services import Parts, PostgreSQL, Services, Valkey, postgresql
 from tests.services.processes import PREFIX, DoesNotStart, Process, scratch
 
 GONE_WITHIN = 20.0
@@ -60,6 +60,55 @@ def test_postgresql_runs_as_an_ordinary_user(services: Services) -> None:
     status = Path(f"/proc/{services.postgresql._process.popen.pid}/status").read_text()
     uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
     assert "0" not in uids
+
+
+def test_where_the_machine_has_no_postgresql_the_wheels_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_the_machines(monkeypatch, tmp_path)
+    server = PostgreSQL()
+    try:
+        assert query(server.create(), "SHOW server_version") == server.version
+        assert Path(f"/proc/{server._process.popen.pid}/exe").resolve().parents[1].name.startswith("pginstall")
+    finally:
+        server.stop()
+
+
+def test_postgresql_runs_from_a_checkout_that_only_its_owner_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_the_machines(monkeypatch, tmp_path)
+    closed = tmp_path / "closed"
+    closed.mkdir(0o700)
+    binaries = postgresql._binaries()
+    for path in (binaries.parent.parent, binaries.parent.parent.with_suffix(".libs")):
+        shutil.copytree(path, closed / path.name, symlinks=True)
+    there = closed / binaries.relative_to(binaries.parents[2])
+    monkeypatch.setattr(postgresql, "_binaries", lambda: there)
+    server = PostgreSQL()
+    try:
+        assert query(server.create(), "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
+def test_where_the_machine_has_no_redis_the_wheels_valkey_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_the_machines(monkeypatch, tmp_path)
+    server = Valkey(embedded=False)
+    try:
+        assert server.program == "Valkey"
+        with redis.Redis.from_url(server.url) as client:
+            assert client.set("key", "value")
+    finally:
+        server.stop()
+
+
+def hide_the_machines(monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
+    """Make this look like a machine without servers."""
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.setattr(postgresql, "DEBIAN", empty)
 
 
 @pytest.mark.parametrize("parts", ["external"], indirect=True)

@@ -148,8 +148,13 @@ def _usable(binaries: Path, directory: Path, user: dict[str, int]) -> Path:
     try:
         subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **user)  # type: ignore[call-overload]
     except PermissionError:
-        shutil.copytree(binaries.parent, directory / "installation", symlinks=True)
-        return directory / "installation" / "bin"
+        installation, package = binaries.parents[0], binaries.parents[1]
+        copied = directory / package.name / installation.name
+        shutil.copytree(installation, copied, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps what it brings along
+        if libraries.is_dir():
+            shutil.copytree(libraries, directory / libraries.name)
+        return copied / "bin"
     return binaries
 
 
