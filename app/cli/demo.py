@@ -44,7 +44,7 @@ def demonstrate(data: Path, *, interactive: bool) -> int:
     terraform = find_terraform(data)
     data.mkdir(mode=0o700, exist_ok=True)
     say(f"Starting Stateroom on {_short(data)} ...")
-    with server(data, sandbox()) as url:
+    with server(data, sandbox(data)) as url:
         say(f"Stateroom answers at {url}.  Now the stock terraform uses it:")
         link = _login_link(data)
         worked = drive(terraform, data, url)
@@ -71,12 +71,12 @@ def find_terraform(data: Path) -> str:
     )
 
 
-def sandbox() -> str:
+def sandbox(data: Path) -> str:
     """`bwrap`, or `none` where this machine forbids it, which is said in plain words."""
     from app.supervisor import sandbox
 
     chosen = os.environ.get("STATEROOM_SANDBOX")
-    problem = None if chosen else sandbox.probe()
+    problem = None if chosen else sandbox.probe(str(data))
     if problem is None:
         return chosen or "bwrap"
     say(

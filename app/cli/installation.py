@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app.cli import certificates, client_files, firststart, instance, private_files, processes
 from app.cli.processes import Manager, Program
 from app.settings import Settings, load
+from app.storage import valkey
 
 if TYPE_CHECKING:
     from app.cli.certificates import Certificates
@@ -72,6 +73,9 @@ def _announce(settings: Settings, link: str | None) -> None:
 
 def _programs(settings: Settings, made: Certificates | None, handed: Handed, workers_umask: int) -> Iterator[Program]:
     environment = _environment(settings, made)
+    if settings.redis_url is None:
+        environment["STATEROOM_REDIS_URL"] = valkey.url(settings.data_dir / "valkey")
+        yield _queue(settings, handed.family)
     serve = ("serve", "--listen-fd", str(handed.listener), "--ready-fd", str(handed.ready))
     yield Program(
         "web",
@@ -87,6 +91,21 @@ def _programs(settings: Settings, made: Certificates | None, handed: Handed, wor
         stops_within=None,
         hurry=signal.SIGUSR1,
         umask=workers_umask,
+    )
+
+
+def _queue(settings: Settings, family: int) -> Program:
+    """Valkey, whose words are for its own log: at each start it asks for settings of the kernel."""
+    directory = settings.data_dir / "valkey"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return Program(
+        "valkey",
+        valkey.arguments(directory, memory=settings.max_valkey_memory),
+        {"PATH": os.defpath},
+        dies_by=signal.SIGTERM,
+        stops_within=QUEUE_STOPS_WITHIN,
+        inherits=(family,),
+        output=directory / "valkey.log",
     )
 
 

@@ -72,9 +72,15 @@ class Program:
     hurry: signal.Signals | None = None
     #: Descriptors it keeps.
     inherits: tuple[int, ...] = ()
-    #: A process group of its own: the signals of a terminal do not reach it at all.
-    own_group: bool = False
+    #: A process group of its own: what is sent to ours, we alone pass on.
+    own_group: bool = True
     umask: int = 0o077
+    #: Where what it says goes, if not to our standard error.
+    output: Path | None = None
+
+    @property
+    def said_why(self) -> str:
+        return f"{self.output} may say why" if self.output else "it has said why"
 
 
 @dataclass
@@ -197,7 +203,7 @@ class Manager:
         if child.asked_to_stop_at is not None:
             return
         if code > 0 and not self.was_ready and self.stopping is None:
-            self.say(f"{child.program.name} ended with status {code} before it was ready; it has said why")
+            self.say(f"{child.program.name} ended with status {code} before it was ready; {child.program.said_why}")
             self.status = 1
             self.stop()
             return
@@ -237,12 +243,15 @@ def _start(program: Program) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
+    output = program.output.open("ab") if program.output else None
     try:
         return subprocess.Popen(
             list(program.argv),
             env=dict(program.environment),
             cwd=program.directory,
             stdin=subprocess.DEVNULL,
+            stdout=output or sys.stderr,  # our own standard output has one line, for scripts
+            stderr=output,
             pass_fds=program.inherits,
             preexec_fn=tie,
             umask=program.umask,
@@ -250,6 +259,8 @@ def _start(program: Program) -> subprocess.Popen[bytes]:
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if output is not None:
+            output.close()
 
 
 def _how(code: int) -> str:

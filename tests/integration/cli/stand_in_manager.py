@@ -55,9 +55,9 @@ def main() -> None:
 
     manager = Manager(
         (
-            program("queue", dies_by=signal.SIGTERM, own_group=True),
-            program("web", stops_within=1.0),
-            program("worker", stops_within=None, hurry=signal.SIGUSR1),
+            program("queue", dies_by=signal.SIGTERM),
+            program("web", stops_within=1.0, own_group=False),
+            program("worker", stops_within=None, hurry=signal.SIGUSR1, own_group=False),
         ),
         say=lambda line: print(line, file=sys.stderr, flush=True),
         ready=reader,

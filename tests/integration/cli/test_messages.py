@@ -13,25 +13,9 @@ from pathlib import Path
 import pytest
 
 from app.cli import processes
+from tests.integration.cli.commands import LONG, environment, stateroom
 
 ROOT = Path(__file__).parents[3]
-LONG = 60.0
-
-
-def environment(**settings: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STATEROOM_")}
-    return {**inherited, **processes.python_path(), **settings}
-
-
-def stateroom(*arguments: str, before: tuple[str, ...] = (), **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, *processes.COMMAND, *arguments],
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
 
 
 def refused(ended: subprocess.CompletedProcess[str]) -> str:
@@ -164,7 +148,7 @@ def test_each_command_explains_itself_without_heavy_imports(command: str) -> Non
         "import sys; from app.cli.main import app; sys.argv = ['stateroom', *sys.argv[1:]]\n"
         "try: app()\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('tortoise', 'pydantic', 'cryptography', 'uvicorn', 'redis') if m in sys.modules])"
+        "print([m for m in ('tortoise', 'pydantic_settings', 'cryptography', 'uvicorn', 'redis') if m in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script, *filter(None, command.split(",")), "--help"],

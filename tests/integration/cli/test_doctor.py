@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cli.commands import stateroom
+
+
+def findings(ended: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    return {finding["subject"]: finding for finding in json.loads(ended.stdout)}
+
+
+def test_all_is_well_before_the_first_start(tmp_path: Path) -> None:
+    ended = stateroom("doctor", "--json", "--data", str(tmp_path))
+    found = findings(ended)
+    assert {subject: finding["verdict"] for subject, finding in found.items()} == {
+        "settings": "ok",
+        "disk": "ok",
+        "terraform": "ok",
+        "sandbox": "ok",
+        "keys": "note",
+        "database": "note",
+        "queue": "ok",
+        "objects": "note",
+        "clock": "ok",
+        "tls": "note",
+    }
+    assert ended.returncode == 0
+    assert not [path for path in tmp_path.iterdir()]
+
+
+def test_what_stops_work_has_a_remedy_and_status_1(tmp_path: Path) -> None:
+    ended = stateroom("doctor", "--json", "--data", str(tmp_path), PATH="/nowhere")
+    finding = findings(ended)["terraform"]
+    assert finding["verdict"] == "failed"
+    assert str(tmp_path / "tools") in finding["remedy"]
+    assert ended.returncode == 1
+
+
+def test_a_sandbox_switched_off_is_said(tmp_path: Path) -> None:
+    ended = stateroom("doctor", "--json", "--data", str(tmp_path), STATEROOM_SANDBOX="none")
+    assert findings(ended)["sandbox"]["verdict"] == "note"
+    assert "as the worker's user" in findings(ended)["sandbox"]["text"]
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    ended = stateroom("doctor", "--data", str(tmp_path), STATEROOM_PROT="8444")
+    assert "note  settings    No such settings: STATEROOM_PROT." in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "subject"),
+    [
+        ("STATEROOM_REDIS_URL", "redis://127.0.0.1:1/0", "queue"),
+        ("STATEROOM_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "database"),
+        ("STATEROOM_OBJECTS_URL", "file:///proc/nowhere", "objects"),
+    ],
+)
+def test_a_part_that_does_not_answer_is_named(tmp_path: Path, variable: str, value: str, subject: str) -> None:
+    ended = stateroom("doctor", "--json", "--data", str(tmp_path), **{variable: value})
+    assert findings(ended)[subject]["verdict"] in ("failed", "note")
+    assert "Traceback" not in ended.stderr
