@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q, Subquery
+from tortoise.queryset import QuerySet
 
 from app import clock, ids
 from app.access.actors import Actor, Kind
@@ -57,12 +59,16 @@ async def account(actor: Actor) -> User:
     return user
 
 
+def visible_users(actor: Actor) -> QuerySet[User]:
+    """The users *actor* may know of: itself, and those it shares an organization with."""
+    if actor.kind is Kind.SYSTEM:
+        return User.all()
+    shared = Membership.filter(organization_id__in=list(actor.organization_ids)).values("user_id")
+    return User.filter(Q(id=actor.id or "") | Q(id__in=Subquery(shared)))
+
+
 async def show_user(actor: Actor, user_id: str) -> User:
-    """A user *actor* may know of: itself, and those it shares an organization with."""
-    user = await User.get_or_none(id=user_id)
-    if user is not None and (actor.kind is Kind.SYSTEM or user.id == actor.id):
-        return user
-    shared = Membership.filter(user_id=user_id, organization_id__in=list(actor.organization_ids))
-    if user is None or not await shared.exists():
+    user = await visible_users(actor).get_or_none(id=user_id)
+    if user is None:
         raise NotFound("There is no such user, or you may not see them.")
     return user

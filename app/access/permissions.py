@@ -190,8 +190,7 @@ async def _reach(actor: Actor, workspace: Any) -> Reach | None:
 def _refuse_by_name(action: str) -> None:
     if action not in _RUN_TOKEN_MAY:
         raise Forbidden(
-            f"This is a run token; it may not do this ({action}). It reads and locks its own workspace,"
-            " reads states"
+            f"This is a run token; it may not do this ({action}). It reads and locks its own workspace, reads states"
             " its organization shares with it, and downloads modules and providers.",
             permission=action,
         )

@@ -1,5 +1,5 @@
 """Organizations: the border nothing crosses."""
 
-from app.organizations.actions import add_owner, create, find, show, update, visible
+from app.organizations.actions import add_owner, create, entitlements, find, show, update, visible
 
-__all__ = ["add_owner", "create", "find", "show", "update", "visible"]
+__all__ = ["add_owner", "create", "entitlements", "find", "show", "update", "visible"]

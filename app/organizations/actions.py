@@ -41,6 +41,12 @@ async def show(actor: Actor, name: str) -> Organization:
     return organization
 
 
+async def entitlements(actor: Actor, organization: Organization) -> Organization:
+    """*organization*, for who may read what it can use: its members, and its runs."""
+    await require_in_organization(actor, "entitlement:read", organization.id)
+    return organization
+
+
 async def create(actor: Actor, name: str, *, email: str | None = None, owner: User | None = None) -> Organization:
     """Make an organization with its default project; *owner*, else whoever asks, is its first owner."""
     if not (actor.kind is Kind.USER and settings.current().organizations_open):

@@ -73,6 +73,7 @@ class TagBinding(Model):
     """A tag of a workspace: a key, and a value unless it is a flat tag.  `tag-names` are the keys."""
 
     id = fields.CharField(max_length=32, primary_key=True)
+    workspace_id: str
     workspace: fields.ForeignKeyRelation[Workspace] = fields.ForeignKeyField(
         "models.Workspace", related_name="tag_bindings"
     )

@@ -1,0 +1,97 @@
+"""The web process, put together on one page.
+
+`create_app` gives what uvicorn serves: every route behind the middleware, and a lifespan that opens what they need.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+
+from starlette.types import ASGIApp
+
+from app import bell, wiring
+from app import settings as settings_module
+from app.errors import Unavailable
+from app.http import metrics, middleware, signed_urls
+from app.http.health import Check, Health, keys_work
+from app.http.limits import Limits
+from app.http.routing import Route, Router
+from app.organizations import names
+from app.redis_url import AWAY
+from app.secret import Secret
+from app.settings import Settings
+from app.storage import database, keys, objects, valkey
+from backend_api.routes import routes as api_routes
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The application.  Opens nothing: that is the lifespan's."""
+    settings = settings or settings_module.current()
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        async with opened(settings):
+            yield
+
+    router = Router(routes(settings), lifespan=lifespan)
+    names.configure(router.words_beside("/app/{organization}"))
+    limits = Limits.of(settings)
+    return middleware.stack(router, limits, rate=settings.api_rate_limit, observe=metrics.observe)
+
+
+def routes(settings: Settings) -> list[Route]:
+    """Every route of the process."""
+    health = Health(
+        needed={"database": database.ping, "objects": objects.ping, "keys": keys_work},
+        useful={"valkey": valkey_answers(settings)},
+        metrics_token=settings.metrics_token,
+    )
+    return [*api_routes, *health.routes(), *_pages()]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[None]:
+    """Database, keys, objects and bell, open for the length of the process; and who listens to what."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(database.connected(settings))
+        ring = await keys.open_ring(settings)
+        signed_urls.configure(signing_key(ring), life=settings.signed_url_life)
+        objects.connect(settings)
+        stack.callback(objects.close)
+        await bell.connect(settings.redis_url.reveal() if settings.redis_url else None)
+        stack.push_async_callback(bell.close)
+        wiring.connect()
+        yield
+
+
+def signing_key(ring: keys.KeyRing) -> signed_urls.SigningKey:
+    active, *retired = (Secret(key) for key in ring.subkeys("signed urls"))
+    return signed_urls.SigningKey(active, tuple(retired))
+
+
+def valkey_answers(settings: Settings) -> Check:
+    """A check of Valkey, without which everything still moves."""
+
+    async def answers() -> None:
+        if settings.redis_url is None:
+            raise Unavailable("STATEROOM_REDIS_URL is not set: work waits for the next look at the table.")
+        asking = valkey.client(settings.redis_url.reveal())
+        try:
+            await asking.ping()
+        except AWAY:
+            raise Unavailable("Valkey does not answer: logs and new work are seen later.") from None
+        finally:
+            await asking.aclose(close_connection_pool=True)
+
+    return answers
+
+
+def _pages() -> list[Route]:
+    """The web pages, where they are installed."""
+    if find_spec("app.web") is None or find_spec("app.web.routes") is None:
+        return []
+    pages: list[Route] = importlib.import_module("app.web.routes").routes
+    return pages

@@ -1,0 +1,238 @@
+"""Runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import configurations, ids, runs, workspaces
+from app.access.permissions import grants
+from app.errors import Invalid
+from app.http.routing import Route
+from app.runs import lifecycle, lists, snapshot
+from app.runs.models import Run
+from backend_api import finding
+from backend_api.authentication import actor_of, client_version
+from backend_api.jsonapi import Attribute, Incoming, Ref, Resource, ToMany, ToOne, View, page_of, read_action
+from backend_api.resources.workspaces import WorkspaceResource
+
+#: What the API calls a permission on a run, and the action it stands for.
+PERMISSIONS = {
+    "can_apply": "run:apply",
+    "can_cancel": "run:apply",
+    "can_comment": "run:comment",
+    "can_discard": "run:apply",
+    "can_force_execute": "run:apply",
+    "can_force_cancel": "run:force-cancel",
+}
+
+
+class RunVariable(msgspec.Struct):
+    """A variable of the run: its value is a literal of Terraform's language."""
+
+    key: str
+    value: str
+
+
+class WorkspaceOfRunResource(WorkspaceResource, variant=True):
+    """A workspace as a run includes it: its output is the text its log holds, whatever the workspace prefers."""
+
+    structured_run_output_enabled = Attribute(lambda workspace: False, type=bool)
+
+
+def _permissions(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
+    return {run.id: _permissions_on(view.actor, run) for run in things}
+
+
+def _permissions_on(actor: Any, run: Run) -> dict[str, bool]:
+    granted = grants(actor, run.organization_id)
+    may = {name: action in granted for name, action in PERMISSIONS.items()}
+    may["can_cancel"] |= run.plan_only and run.created_by_id is not None and run.created_by_id == actor.id
+    return may | {"can_override_policy_check": False}
+
+
+async def _variables(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
+    given = [run for run in things if run.has_variables]
+    return {
+        run.id: [
+            {"key": value.key, "value": value.value.reveal()}
+            for value in await snapshot.read(run)
+            if value.source == "run"
+        ]
+        for run in given
+    }
+
+
+class RunResource(Resource):
+    type = "runs"
+    path = "/api/v2/runs/{id}"
+
+    status = Attribute(type=str)
+    status_timestamps = Attribute()
+    actions = Attribute(lifecycle.offers, doc="what the status allows")
+    permissions = Attribute(loader=_permissions, dashed_keys=True, doc="what the caller may do")
+    message = Attribute(type=str | None, writable=True)
+    source = Attribute(type=str)
+    trigger_reason = Attribute(type=str)
+    terraform_version = Attribute(type=str | None, writable=True, doc="may be sent with `plan-only` alone")
+    engine = Attribute(type=str, doc="`terraform` or `opentofu`; an attribute of ours")
+    has_changes = Attribute(type=bool)
+    plan_only = Attribute(type=bool | None, writable=True)
+    save_plan = Attribute(type=bool | None, writable=True)
+    auto_apply = Attribute(type=bool | None, writable=True)
+    is_destroy = Attribute(type=bool | None, writable=True)
+    refresh = Attribute(type=bool | None, writable=True)
+    refresh_only = Attribute(type=bool | None, writable=True)
+    allow_empty_apply = Attribute(type=bool | None, writable=True)
+    allow_config_generation = Attribute(type=bool | None, writable=True)
+    debugging_mode = Attribute(type=bool | None, writable=True)
+    target_addrs = Attribute(type=list[str] | None, writable=True)
+    replace_addrs = Attribute(type=list[str] | None, writable=True)
+    invoke_action_addrs = Attribute(lambda run: None, type=list[str] | None)
+    policy_paths = Attribute(lambda run: None, type=list[str] | None)
+    variables = Attribute(lambda found: found or [], loader=_variables, type=list[RunVariable] | None, writable=True)
+    failure = Attribute(type=str | None, doc="why it ended errored; an attribute of ours")
+    created_at = Attribute()
+    canceled_at = Attribute(lambda run: run.cancel_requested_at)
+    force_cancel_available_at = Attribute()
+    updated_at = Attribute(lambda run: max(run.status_timestamps.values(), default=run.created_at))
+
+    workspace = ToOne("workspaces", writable=True, resource=lambda: WorkspaceOfRunResource)
+    plan = ToOne("plans", lambda run: ids.plan_id(run.id))
+    apply = ToOne("applies", lambda run: ids.apply_id(run.id))
+    configuration_version = ToOne("configuration-versions", writable=True)
+    input_state_version = ToOne("state-versions")
+    created_by = ToOne("users")
+    confirmed_by = ToOne("users")
+    canceled_by = ToOne("users")
+    # Present and empty: clients wait for whatever is named here.
+    cost_estimate = ToOne("cost-estimates", lambda run: None)
+    policy_checks = ToMany("policy-checks", lambda run: ())
+    task_stages = ToMany("task-stages", lambda run: ())
+    tf_policy_evaluations = ToMany("tf-policy-evaluations", lambda run: ())
+    run_events = ToMany("run-events", related="/api/v2/runs/{id}/run-events")
+    comments = ToMany("comments", related="/api/v2/runs/{id}/comments")
+
+    @classmethod
+    async def load(cls, view: View, ids: Sequence[str]) -> Iterable[Run]:
+        return await runs.visible(view.actor).filter(id__in=list(ids))
+
+
+class QueuedRunResource(RunResource, variant=True):
+    """A run in its organization's queue, which says where it stands there."""
+
+    position_in_queue = Attribute(type=int)
+
+
+async def index(request: Request) -> Response:
+    """GET /workspaces/{id}/runs: newest first"""
+    workspace = await finding.workspace(request)
+    query = request.query_params
+    wanted = lists.Wanted(
+        operations=_words(query.get("filter[operation]")),
+        statuses=_words(query.get("filter[status]")),
+        status_group=query.get("filter[status_group]") or None,
+        sources=_words(query.get("filter[source]")),
+        text=query.get("search[basic]") or None,
+    )
+    return await RunResource.page(request, await lists.of_workspace(actor_of(request), workspace, wanted))
+
+
+async def show(request: Request) -> Response:
+    """GET /runs/{id}"""
+    return await RunResource.one(request, await _run(request))
+
+
+async def create(request: Request) -> Response:
+    """POST /runs"""
+    sent = await RunResource.read(request, required=["workspace"])
+    actor = actor_of(request)
+    workspace = await workspaces.find(actor, _id(sent, "workspace"))
+    version = None
+    if sent.relations.get("configuration_version") is not None:
+        version = await configurations.find(actor, _id(sent, "configuration_version"))
+    run = await runs.create(actor, workspace, version, _options(sent, from_cli=client_version(request) is not None))
+    return await RunResource.one(request, run, 201)
+
+
+async def apply(request: Request) -> Response:
+    """POST /runs/{id}/actions/apply"""
+    run = await _run(request)
+    await runs.confirm(actor_of(request), run, await _comment(request))
+    return Response(status_code=202)
+
+
+async def discard(request: Request) -> Response:
+    """POST /runs/{id}/actions/discard"""
+    run = await _run(request)
+    await runs.discard(actor_of(request), run, await _comment(request))
+    return Response(status_code=202)
+
+
+async def cancel(request: Request) -> Response:
+    """POST /runs/{id}/actions/cancel"""
+    run = await _run(request)
+    await runs.cancel(actor_of(request), run, await _comment(request))
+    return Response(status_code=202)
+
+
+async def force_cancel(request: Request) -> Response:
+    """POST /runs/{id}/actions/force-cancel"""
+    run = await _run(request)
+    await runs.force_cancel(actor_of(request), run, await _comment(request))
+    return Response(status_code=202)
+
+
+async def queue(request: Request) -> Response:
+    """GET /organizations/{organization}/runs/queue"""
+    organization = await finding.organization(request)
+    page = page_of(request)
+    placed, total = await lists.queue_of(actor_of(request), organization, page.offset, page.size)
+    for run, position in placed:
+        run.position_in_queue = position  # type: ignore[attr-defined]
+    return await QueuedRunResource.listed(request, [run for run, _ in placed], page, total)
+
+
+async def _run(request: Request) -> Run:
+    return await runs.find(actor_of(request), request.path_params["id"])
+
+
+async def _comment(request: Request) -> str | None:
+    comment: str | None = (await read_action(request, comment=str | None)).get("comment")
+    return comment
+
+
+def _id(sent: Incoming, name: str) -> str:
+    ref = sent.relations[name]
+    if not isinstance(ref, Ref) or ref.id is None:
+        raise Invalid("The relation must name an id.", field=name)
+    return ref.id
+
+
+def _options(sent: Incoming, *, from_cli: bool) -> runs.RunOptions:
+    """What the request says; an attribute sent as null says nothing."""
+    given = {name: value for name, value in sent.attributes.items() if value is not None}
+    given["variables"] = [runs.run_variable(one.key, one.value) for one in given.get("variables", [])]
+    if from_cli:
+        given.setdefault("message", "Triggered via CLI")
+    return runs.RunOptions(**given, source="tfe-api")
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in (text or "").split(",") if word]
+
+
+routes = [
+    Route("/runs", create, methods=["POST"]),
+    Route("/runs/{id}", show),
+    Route("/workspaces/{id}/runs", index),
+    Route("/organizations/{organization}/runs/queue", queue),
+    Route("/runs/{id}/actions/apply", apply, methods=["POST"]),
+    Route("/runs/{id}/actions/discard", discard, methods=["POST"]),
+    Route("/runs/{id}/actions/cancel", cancel, methods=["POST"]),
+    Route("/runs/{id}/actions/force-cancel", force_cancel, methods=["POST"]),
+]

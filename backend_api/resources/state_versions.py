@@ -1,0 +1,192 @@
+"""State versions and their outputs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import states
+from app.errors import Invalid
+from app.http import signed_urls
+from app.http.routing import Route
+from app.states import outputs
+from app.states.models import StateVersion, StateVersionOutput
+from backend_api import finding, transfers
+from backend_api.authentication import actor_of
+from backend_api.jsonapi import Attribute, Resource, ToMany, ToOne, View
+
+#: How often a terraform that runs on somebody's own machine is asked to save its state meanwhile: the least it honours.
+SNAPSHOT_SECONDS = 20
+_SNAPSHOTS = {"x-terraform-snapshot-interval": str(SNAPSHOT_SECONDS)}
+
+
+def _uploads(kind: str) -> Any:
+    def urls(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
+        """Where the bytes go; nowhere once they have come."""
+        pending = [one for one in things if one.status == "pending"]
+        return {one.id: signed_urls.sign(kind, one.id, base_url=view.base_url) for one in pending}
+
+    return urls
+
+
+def _downloads(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
+    stored = [one for one in things if one.content_id is not None]
+    return {one.id: signed_urls.sign(transfers.STATE_DOWNLOAD, one.id, base_url=view.base_url) for one in stored}
+
+
+def _json_downloads(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
+    stored = [one for one in things if one.json_content_id is not None]
+    return {one.id: signed_urls.sign(transfers.STATE_JSON_DOWNLOAD, one.id, base_url=view.base_url) for one in stored}
+
+
+async def _outputs(view: View, things: Sequence[StateVersion]) -> Mapping[str, Sequence[StateVersionOutput]]:
+    found: dict[str, list[StateVersionOutput]] = defaultdict(list)
+    rows = StateVersionOutput.filter(state_version_id__in=[one.id for one in things])
+    for output in await rows.order_by("name"):
+        found[output.state_version_id].append(output)
+    return found
+
+
+def _resources(version: StateVersion) -> list[dict[str, Any]] | None:
+    return version.resources
+
+
+class StateVersionResource(Resource):
+    type = "state-versions"
+    path = "/api/v2/state-versions/{id}"
+
+    serial = Attribute(type=int, writable=True)
+    lineage = Attribute(type=str | None, writable=True)
+    md5 = Attribute(type=str, writable=True)
+    state = Attribute(type=str | None, writable=True, readable=False, doc="base64, where no upload follows")
+    json_state = Attribute(type=str | None, writable=True, readable=False, doc="base64")
+    json_state_outputs = Attribute(
+        type=str | None, writable=True, readable=False, doc="taken and not needed: outputs are read from the state"
+    )
+    force = Attribute(type=bool | None, writable=True, readable=False)
+    intermediate = Attribute(type=bool | None, writable=True)
+    status = Attribute(type=str, doc="`pending`, `finalized` or `discarded`")
+    size = Attribute(type=int)
+    terraform_version = Attribute(type=str | None)
+    state_version = Attribute(lambda version: version.state_format, type=int | None)
+    resources_processed = Attribute(type=bool)
+    resources_ = Attribute(_resources, name="resources")
+    modules = Attribute()
+    providers = Attribute()
+    vcs_commit_sha = Attribute(lambda version: None)
+    vcs_commit_url = Attribute(lambda version: None)
+    created_at = Attribute()
+    chain_hash = Attribute(type=str | None, doc="over this state and all before it; an attribute of ours")
+    hosted_state_download_url = Attribute(loader=_downloads)
+    hosted_json_state_download_url = Attribute(loader=_json_downloads)
+    hosted_state_upload_url = Attribute(loader=_uploads(transfers.STATE_UPLOAD))
+    hosted_json_state_upload_url = Attribute(loader=_uploads(transfers.STATE_JSON_UPLOAD))
+
+    workspace = ToOne("workspaces")
+    run = ToOne("runs", writable=True)
+    created_by = ToOne("users")
+    previous_state_version = ToOne("state-versions", lambda version: version.previous_id)
+    rollback_state_version = ToOne("state-versions", lambda version: version.rollback_of_id)
+    outputs = ToMany("state-version-outputs", loader=_outputs)
+
+    @classmethod
+    async def load(cls, view: View, ids: Sequence[str]) -> Iterable[StateVersion]:
+        return await states.visible(view.actor).filter(id__in=list(ids))
+
+
+def _shown_value(output: StateVersionOutput) -> Any:
+    return None if output.sensitive else outputs.value(output)
+
+
+class StateVersionOutputResource(Resource):
+    type = "state-version-outputs"
+    path = "/api/v2/state-version-outputs/{id}"
+
+    name = Attribute(type=str)
+    sensitive = Attribute(type=bool)
+    kind = Attribute(lambda output: output.type, type=str, name="type")
+    detailed_type = Attribute(outputs.detailed_type)
+    value = Attribute(_shown_value, doc="null in a list if it is sensitive")
+
+    @classmethod
+    async def load(cls, view: View, ids: Sequence[str]) -> Iterable[StateVersionOutput]:
+        return await outputs.visible(view.actor).filter(id__in=list(ids))
+
+
+class OneOutputResource(StateVersionOutputResource, variant=True):
+    """An output asked for by itself: its value is told, sensitive or not."""
+
+    value = Attribute(outputs.value)
+
+
+async def current(request: Request) -> Response:
+    """GET /workspaces/{id}/current-state-version"""
+    workspace = await finding.workspace(request)
+    response = await StateVersionResource.one(request, await states.current(actor_of(request), workspace))
+    response.headers.update(_SNAPSHOTS)
+    return response
+
+
+async def show(request: Request) -> Response:
+    """GET /state-versions/{id}"""
+    version = await states.find(actor_of(request), request.path_params["id"])
+    return await StateVersionResource.one(request, version)
+
+
+async def index(request: Request) -> Response:
+    """GET /state-versions?filter[workspace][name]=…&filter[organization][name]=…: newest first"""
+    wanted = request.query_params
+    organization, name = wanted.get("filter[organization][name]"), wanted.get("filter[workspace][name]")
+    if not organization or not name:
+        raise Invalid(
+            "State versions are listed of one workspace: give filter[organization][name] and filter[workspace][name].",
+            field="filter",
+        )
+    workspace = await finding.workspace_named(request, organization, name)
+    found = await states.of(actor_of(request), workspace, status=wanted.get("filter[status]") or None)
+    return await StateVersionResource.page(request, found)
+
+
+async def create(request: Request) -> Response:
+    """POST /workspaces/{id}/state-versions"""
+    workspace = await finding.workspace(request)
+    sent = await StateVersionResource.read(request, required=["serial", "md5"])
+    given = {name: value for name, value in sent.attributes.items() if value is not None}
+    given.pop("json_state_outputs", None)
+    version = await states.create(actor_of(request), workspace, states.NewState(**given))
+    response = await StateVersionResource.one(request, version, 201)
+    response.headers.update(_SNAPSHOTS)
+    return response
+
+
+async def current_outputs(request: Request) -> Response:
+    """GET /workspaces/{id}/current-state-version-outputs: all of them"""
+    workspace = await finding.workspace(request)
+    return await StateVersionOutputResource.all(request, await outputs.current(actor_of(request), workspace))
+
+
+async def version_outputs(request: Request) -> Response:
+    """GET /state-versions/{id}/outputs"""
+    found = await outputs.of_version(actor_of(request), request.path_params["id"])
+    return await StateVersionOutputResource.page(request, found)
+
+
+async def output(request: Request) -> Response:
+    """GET /state-version-outputs/{id}"""
+    found = await outputs.find(actor_of(request), request.path_params["id"])
+    return await OneOutputResource.one(request, found)
+
+
+routes = [
+    Route("/workspaces/{id}/current-state-version", current),
+    Route("/workspaces/{id}/current-state-version-outputs", current_outputs),
+    Route("/workspaces/{id}/state-versions", create, methods=["POST"], body="inline_state"),
+    Route("/state-versions", index),
+    Route("/state-versions/{id}", show),
+    Route("/state-versions/{id}/outputs", version_outputs),
+    Route("/state-version-outputs/{id}", output),
+]
