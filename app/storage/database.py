@@ -26,6 +26,7 @@ from tortoise.transactions import in_transaction
 from tortoise.utils import generate_schema_for_client
 
 from app.settings import Settings, SettingsError
+from app.storage.engines import comparing
 
 __all__ = ["close", "configuration", "connect", "connected", "dialect", "in_transaction", "lock", "ping"]
 
@@ -56,6 +57,7 @@ async def connect(settings: Settings) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if is_sqlite(settings):
         sqlite_path(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    comparing.install()
     # It keeps INSERTs by the connection's name; a process that connects elsewhere needs others.
     EXECUTOR_CACHE.clear()
     # Not Tortoise.init: what that sets up is seen by the tasks below this one alone, not by requests.

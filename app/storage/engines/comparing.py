@@ -13,7 +13,7 @@ from tortoise.fields import CharField
 
 def install() -> None:
     """Let every model compare so.  What is stored is checked as before."""
-    CharField.to_db_value = _to_db_value  # type: ignore[method-assign]
+    CharField.to_db_value = _to_db_value  # type: ignore[method-assign, assignment]
 
 
 def _to_db_value(self: CharField, value: Any, instance: Any) -> Any:
