@@ -66,11 +66,9 @@ class Settings(BaseSettings):
     objects_options: dict[str, str] = {}
     """Options of the object store as obstore names them, a JSON object: `{"endpoint": "https://…",
     "region": "…"}`. Credentials are better left to the environment variables of the store's own SDK."""
-    keys_file: Path | None = None
-    """The key ring that encrypts everything stored.  Default: `keys.json` in the data directory, made at
-    first start."""
     keys: Annotated[Secret[str] | None, NoDecode] = None
-    """The key ring itself, as the text of a key file; goes before `keys_file`."""
+    """The key ring that encrypts everything stored, as the text of a key file.  Default: `keys.json` in the data
+    directory, made at first start."""
     tools_dir: Path = Field(default=Path(), validate_default=False)
     """Installed Terraform and OpenTofu versions, as `terraform/1.11.4/terraform`.  Default: `tools` in the
     data directory."""
@@ -210,7 +208,6 @@ class Settings(BaseSettings):
         return {
             "database_url": f"sqlite://{data}/stateroom.sqlite3",
             "objects_url": f"file://{data}/objects",
-            "keys_file": data / "keys.json",
             "tools_dir": data / "tools",
             "mirror_dir": data / "mirror",
             "internal_url": external,

@@ -161,7 +161,7 @@ async def open_ring(settings: Settings) -> KeyRing:
 
 
 def key_file(settings: Settings) -> Path:
-    return settings.keys_file or settings.data_dir / "keys.json"
+    return settings.data_dir / "keys.json"
 
 
 _current: KeyRing | None = None
