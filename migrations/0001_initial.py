@@ -272,6 +272,7 @@ class Migration(migrations.Migration):
                 ('refresh', fields.BooleanField(default=True)),
                 ('refresh_only', fields.BooleanField(default=False)),
                 ('auto_apply', fields.BooleanField(default=False, description='settled at creation: may it apply by itself')),
+                ('has_variables', fields.BooleanField(default=False, description='was it given variables of its own')),
                 ('may_apply', fields.BooleanField(default=False, description='could its creator confirm it')),
                 ('allow_empty_apply', fields.BooleanField(default=False)),
                 ('allow_config_generation', fields.BooleanField(default=False)),

@@ -48,6 +48,7 @@ class Line(Model):
 
     id = fields.IntField(primary_key=True)
     organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="lines")
+    organization_id: str
     priority = fields.IntField()
     served = fields.BigIntField(default=0)
 

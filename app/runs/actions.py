@@ -14,7 +14,7 @@ from app import clock, events, ids, settings, variables
 from app.access.actors import Actor, Kind
 from app.access.permissions import grants, require
 from app.configurations.models import ConfigurationVersion
-from app.errors import Conflict, Forbidden, Invalid
+from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.jobs import queue as jobs
 from app.runs import lifecycle, moves, queue, snapshot
 from app.runs.models import Apply, Comment, Plan, Run, RunEvent
@@ -62,6 +62,15 @@ def visible(actor: Actor) -> QuerySet[Run]:
     return runs.filter(organization_id__in=list(actor.organization_ids))
 
 
+async def find(actor: Actor, run_id: str) -> Run:
+    """The run, its workspace loaded.  Raises NotFound, Forbidden."""
+    run = await visible(actor).filter(id=run_id).select_related("workspace").first()
+    if run is None:
+        raise NotFound("There is no such run, or you may not see it.")
+    await require(actor, "run:read", run.workspace)
+    return run
+
+
 async def create(
     actor: Actor,
     workspace: Workspace,
@@ -104,6 +113,7 @@ async def create(
         allow_empty_apply=options.allow_empty_apply,
         allow_config_generation=options.allow_config_generation,
         debugging_mode=options.debugging_mode,
+        has_variables=bool(options.variables),
         target_addrs=options.target_addrs,
         replace_addrs=options.replace_addrs,
         created_by_id=actor.id,

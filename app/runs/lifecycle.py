@@ -118,6 +118,13 @@ _TARGETS: dict[tuple[Status, str], Status] = {
 #: Every status no move leaves.
 FINAL = frozenset(Status) - {source for move in MOVES for source in move.sources}
 
+#: What `filter[status_group]` may name.
+GROUPS: dict[str, frozenset[Status]] = {
+    "non_final": frozenset(Status) - FINAL,
+    "final": FINAL,
+    "discardable": frozenset(status for status, verb in _TARGETS if verb == "discard"),
+}
+
 
 def can_apply(run: Run) -> bool:
     """Whether the finished plan of *run* leaves anything to apply."""

@@ -67,6 +67,15 @@ async def find(actor: Actor, version_id: str) -> StateVersion:
     return version
 
 
+async def of(actor: Actor, workspace: Workspace, *, status: str | None = None) -> QuerySet[StateVersion]:
+    """The versions of *workspace*, newest first, without the snapshots of a lock that is still held."""
+    await require(actor, "state:read", workspace)
+    versions = StateVersion.filter(workspace_id=workspace.id, intermediate=False)
+    if status is not None:
+        versions = versions.filter(status=status)
+    return versions.order_by("-created_at", "-id")
+
+
 async def current(actor: Actor, workspace: Workspace) -> StateVersion:
     """The current version of *workspace*; its content is there.  Raises NotFound where there is none yet."""
     await require(actor, "state:read", workspace)
@@ -174,19 +183,30 @@ async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes
     return version
 
 
-async def content(version: StateVersion) -> AsyncIterator[bytes]:
-    """The bytes of a finalized version, as they were sent.  Asks nothing: for links that were signed."""
-    await version.fetch_related("content")
+async def content(version_id: str) -> StoredObject:
+    """The object that holds a version's bytes, as they were sent.  Asks nothing: for links that were signed."""
+    version = await _signed(version_id, "content")
     if version.content is None:
         raise NotFound("This state version has no content.")
-    return objects.stream(version.content)
+    stored: StoredObject = version.content
+    return stored
 
 
-async def json_content(version: StateVersion) -> AsyncIterator[bytes]:
-    await version.fetch_related("json_content")
+async def json_content(version_id: str) -> StoredObject:
+    """The object with a version's JSON form, likewise."""
+    version = await _signed(version_id, "json_content")
     if version.json_content is None:
         raise NotFound("This state version has no JSON form.")
-    return objects.stream(version.json_content)
+    stored: StoredObject = version.json_content
+    return stored
+
+
+async def _signed(version_id: str, content: str) -> StateVersion:
+    alive = StateVersion.filter(id=version_id, workspace__deleted_at=None)
+    version = await alive.select_related(content).first()
+    if version is None:
+        raise NotFound("There is no such state version any more.")
+    return version
 
 
 async def before_unlock(workspace: Workspace, forced: bool) -> None:

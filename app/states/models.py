@@ -62,6 +62,7 @@ class StateVersionOutput(Model):
     state_version: fields.ForeignKeyRelation[StateVersion] = fields.ForeignKeyField(
         "models.StateVersion", related_name="outputs"
     )
+    state_version_id: str
     name = fields.CharField(max_length=255)
     sensitive = fields.BooleanField(default=False)
     type = fields.CharField(max_length=32, default="string")

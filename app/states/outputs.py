@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from tortoise.expressions import Subquery
+from tortoise.queryset import QuerySet
 
 from app.access.actors import Actor
 from app.access.permissions import require
 from app.errors import NotFound
-from app.states.models import StateVersion, StateVersionOutput
+from app.states import actions
+from app.states.models import StateVersionOutput
 from app.storage import crypto
 from app.workspaces.models import Workspace
 
@@ -22,10 +25,19 @@ async def current(actor: Actor, workspace: Workspace) -> list[StateVersionOutput
     return await _of(workspace.current_state_version_id)
 
 
-async def of_version(actor: Actor, version: StateVersion) -> list[StateVersionOutput]:
-    """Those of *version*, its workspace loaded."""
+async def of_version(actor: Actor, version_id: str) -> QuerySet[StateVersionOutput]:
+    """Those of one version.  Raises NotFound, Forbidden."""
+    version = await actions.visible(actor).filter(id=version_id).select_related("workspace").first()
+    if version is None:
+        raise NotFound("There is no such state version, or you may not see it.")
     await require(actor, "state:read-outputs", version.workspace)
-    return await _of(version.id)
+    return StateVersionOutput.filter(state_version_id=version.id).order_by("name", "id")
+
+
+def visible(actor: Actor) -> QuerySet[StateVersionOutput]:
+    """The outputs *actor* may know of."""
+    versions = actions.visible(actor).values("id")
+    return StateVersionOutput.filter(state_version_id__in=Subquery(versions))
 
 
 async def find(actor: Actor, output_id: str) -> StateVersionOutput:

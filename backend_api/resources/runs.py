@@ -193,7 +193,7 @@ async def queue(request: Request) -> Response:
     page = page_of(request)
     placed, total = await lists.queue_of(actor_of(request), organization, page.offset, page.size)
     for run, position in placed:
-        run.position_in_queue = position  # type: ignore[attr-defined]
+        run.position_in_queue = position
     return await QueuedRunResource.listed(request, [run for run, _ in placed], page, total)
 
 

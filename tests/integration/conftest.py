@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import events
+from app import events, wiring
 from app import settings as settings_module
 from app.settings import Settings
 from app.storage import database, keys, migrating, objects
@@ -28,10 +28,11 @@ def settings(parts: Parts, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def opened(settings: Settings) -> AsyncIterator[Settings]:
-    """The domain without a surface: nobody listens, nothing serves."""
+    """The domain without a surface: what happens is told as always, and nothing serves."""
     async with database.connected(settings):
         await keys.open_ring(settings)
         objects.connect(settings)
+        wiring.connect()
         yield settings
         objects.close()
         keys.use(None)

@@ -17,6 +17,7 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from app.runs import moves
 from app.states import NewState, history, outputs
 from app.states.models import StateVersion
+from app.storage import objects
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 from tests import factories
@@ -59,7 +60,7 @@ async def current(workspace: Workspace) -> bytes | None:
     version = await StateVersion.get_or_none(id=fresh.current_state_version_id)
     if version is None:
         return None
-    return b"".join([piece async for piece in await states.content(version)])
+    return await objects.read(await states.content(version.id))
 
 
 @pytest.fixture
