@@ -116,7 +116,7 @@ def _described_routes() -> Iterator[tuple[str, str, str]]:
 
     for route in declared:
         what = (getattr(route.endpoint, "__doc__", None) or "").strip().splitlines()
-        for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+        for method in sorted(set(route.methods or ("GET",)) - {"HEAD"}):
             yield method, route.path, what[0] if what else ""
 
 

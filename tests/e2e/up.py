@@ -42,10 +42,10 @@ def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
 class Up:
     """One server on one directory, in a process group of its own."""
 
-    def __init__(self, data: Path, *options: str, before: tuple[str, ...] = (), **settings: str) -> None:
+    def __init__(self, data: Path, *options: str, **settings: str) -> None:
         self.data = data
         self.log = data.with_name(data.name + ".log")
-        argv = [*before, *processes.COMMAND, "up", "--data", str(data), *options]
+        argv = [*processes.COMMAND, "up", "--data", str(data), *options]
         if "--port" not in options:
             argv += ["--port", "0"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STATEROOM_")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 
 from app.cli import processes
 
@@ -15,9 +16,13 @@ def environment(**settings: str) -> dict[str, str]:
     return {**inherited, **processes.python_path(), **settings}
 
 
-def stateroom(*arguments: str, before: tuple[str, ...] = (), **settings: str) -> subprocess.CompletedProcess[str]:
+def stateroom(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return run([*processes.COMMAND, *arguments], **settings)
+
+
+def run(argv: Sequence[str], **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, *processes.COMMAND, *arguments],
+        argv,
         env=environment(**settings),
         capture_output=True,
         text=True,

@@ -30,7 +30,7 @@ def test_all_is_well_before_the_first_start(tmp_path: Path) -> None:
         "tls": "note",
     }
     assert ended.returncode == 0
-    assert not [path for path in tmp_path.iterdir()]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_stops_work_has_a_remedy_and_status_1(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import processes
-from tests.integration.cli.commands import LONG, environment, stateroom
+from tests.integration.cli.commands import LONG, environment, run, stateroom
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,7 +51,8 @@ def test_a_second_instance_on_one_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_read_only_directory_is_named_with_the_remedy(tmp_path: Path) -> None:
-    said = refused(stateroom("up", "--data", str(tmp_path), "--port", "0", before=on_file_system("ro", tmp_path)))
+    read_only = on_file_system("ro", tmp_path)
+    said = refused(run([*read_only, *processes.COMMAND, "up", "--data", str(tmp_path), "--port", "0"]))
     assert f"The data directory {tmp_path} cannot be written: Read-only file system." in said
     assert "--data" in said
 
@@ -59,7 +60,7 @@ def test_a_read_only_directory_is_named_with_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", ["16k", "300k"], ids=["at once", "while it starts"])
 def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path, size: str) -> None:
     full = on_file_system(f"size={size}", tmp_path)
-    said = refused(stateroom("up", "--data", str(tmp_path), "--port", "0", before=full))
+    said = refused(run([*full, *processes.COMMAND, "up", "--data", str(tmp_path), "--port", "0"]))
     assert "free some space" in said.lower()
 
 
