@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from app import clock
 from app.access import credentials, tokens
 from app.access.actors import SYSTEM
@@ -21,10 +19,9 @@ async def test_without_a_token_the_api_says_what_to_send(anonymous: Client) -> N
     assert response.headers["content-type"].startswith("application/vnd.api+json")
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic YTpi", "Bearer a b c", "token x"])
-async def test_a_malformed_header_is_401(anonymous: Client, header: str) -> None:
-    response = await anonymous.get(PATH, headers={"authorization": header})
-    assert response.status_code == 401
+async def test_a_malformed_header_is_401(anonymous: Client) -> None:
+    for header in ("Bearer", "Bearer ", "Basic YTpi", "Bearer a b c", "token x", "Bearer " + "x" * 5000):
+        assert (await anonymous.get(PATH, headers={"authorization": header})).status_code == 401, header
 
 
 async def test_a_well_formed_stranger_is_401(anonymous: Client) -> None:

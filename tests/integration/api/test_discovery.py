@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from app.access import credentials
 from tests.api import Client
 
@@ -12,12 +10,11 @@ async def test_t31_discovery_is_plain_json_and_needs_nobody(anonymous: Client) -
     assert response.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize(
-    "stale", ["Bearer " + credentials.generate(credentials.Kind.USER).reveal(), "Bearer x", "nonsense"]
-)
-async def test_t31_a_stale_token_does_not_break_discovery(anonymous: Client, stale: str) -> None:
-    response = await anonymous.get("//.well-known/terraform.json", headers={"authorization": stale})
-    assert response.status_code == 200
+async def test_t31_a_stale_token_does_not_break_discovery(anonymous: Client) -> None:
+    unknown = credentials.generate(credentials.Kind.USER).reveal()
+    for stale in (f"Bearer {unknown}", "Bearer x", "nonsense"):
+        response = await anonymous.get("//.well-known/terraform.json", headers={"authorization": stale})
+        assert response.status_code == 200
 
 
 async def test_every_backend_finds_the_api_and_ids_can_be_joined_onto_it(anonymous: Client) -> None:

@@ -40,13 +40,13 @@ async def test_others_need_a_setting_to_create_one(client: Client, opened: Setti
     assert (await client.post("/organizations", sent)).status_code == 201
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "a b", "a/b", "ä", "x" * 41, "x" * 300, "a.b", "..", "%2e", None, 7, ["a"], {"a": 1}, True],
-)
-async def test_a_bad_name_is_422_at_the_name(admin: Client, name: Any) -> None:
-    response = await admin.post("/organizations", document("organizations", {"name": name}))
-    assert pointer(response) == "/data/attributes/name"
+BAD_NAMES: list[Any] = ["", "a b", "a/b", "ä", "x" * 41, "x" * 300, "a.b", "..", "%2e", None, 7, ["a"], {"a": 1}, True]
+
+
+async def test_a_bad_name_is_422_at_the_name(admin: Client) -> None:
+    for name in BAD_NAMES:
+        response = await admin.post("/organizations", document("organizations", {"name": name}))
+        assert pointer(response) == "/data/attributes/name", name
 
 
 async def test_a_name_is_needed(admin: Client) -> None:
@@ -59,11 +59,11 @@ async def test_a_name_is_taken_once(admin: Client, organization: Organization) -
     assert error(response)["detail"] == "Name has already been taken."
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"data": []}', b'{"data": null}', b"\xff\xfe"])
-async def test_a_body_that_is_no_document_is_refused_with_a_document(admin: Client, body: bytes) -> None:
-    response = await admin.post("/organizations", content=body)
-    assert response.status_code in (400, 422)
-    assert error(response)["detail"]
+async def test_a_body_that_is_no_document_is_refused_with_a_document(admin: Client) -> None:
+    for body in (b"", b"{", b"[]", b"null", b'{"data": []}', b'{"data": null}', b"\xff\xfe", b'{"a":' * 5000):
+        response = await admin.post("/organizations", content=body)
+        assert response.status_code in (400, 422), body
+        assert error(response)["detail"]
 
 
 async def test_a_document_of_another_type_is_422(admin: Client) -> None:
@@ -98,9 +98,9 @@ async def test_terraform_learns_that_runs_are_remote(client: Client) -> None:
     assert data["attributes"]["user-limit"] is None
 
 
-@pytest.mark.parametrize("name", ["a%2Fb", "%00", "ü", "x" * 300, "..", "%F0%9F%A6%86"])
-async def test_an_unknown_organization_is_404_whatever_it_is_called(client: Client, name: str) -> None:
-    assert (await client.get(f"/organizations/{name}/entitlement-set")).status_code == 404
+async def test_an_unknown_organization_is_404_whatever_it_is_called(client: Client) -> None:
+    for name in ("a%2Fb", "%00", "%C3%BC", "x" * 300, "..", "%F0%9F%A6%86"):
+        assert (await client.get(f"/organizations/{name}/entitlement-set")).status_code == 404, name
 
 
 async def test_a_name_that_a_page_has_is_refused(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
