@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,9 +21,10 @@ from app.execution.slot import Doorbell, Gate, Slot
 from app.execution.station import Station
 from app.execution.work import Work
 from app.jobs import workers
-from app.runs import RunOptions, lifecycle, logs
+from app.runs import RunOptions, lifecycle, logs, wishes
 from app.runs.models import Run
 from app.settings import Settings
+from app.states.models import StateVersion
 from app.storage import database, keys, objects, streams
 from app.storage.models import StoredObject
 from app.worker import stationed
@@ -101,6 +103,13 @@ async def working(settings: Settings, worker_id: str | None = None) -> AsyncIter
         slots = [Slot(number, station, doorbell, gate) for number in range(2)]
         adopted = await recovery.come_back(station)
         tasks = [asyncio.create_task(slot.run(adopted[slot.number : slot.number + 1])) for slot in slots]
+
+        def nudge(run_id: str) -> None:
+            for slot in slots:
+                slot.nudge(run_id)
+
+        url = settings.redis_url.reveal() if settings.redis_url else None
+        tasks.append(asyncio.create_task(wishes.listen(url, nudge)))
         events.when_run_moves(lambda _: doorbell.ring())
         yield Crew(station, slots, doorbell, gate, adopted)
         gate.is_closing = True
@@ -158,3 +167,58 @@ async def cleared(settings: Settings) -> None:
 async def read(stored: StoredObject | None) -> bytes:
     assert stored is not None
     return await objects.read(stored)
+
+
+async def outputs(workspace: Workspace) -> dict[str, object]:
+    """The outputs of the workspace's current state."""
+    fresh = await Workspace.get(id=workspace.id)
+    version = await StateVersion.get(id=fresh.current_state_version_id).select_related("content")
+    return {name: output["value"] for name, output in json.loads(await read(version.content))["outputs"].items()}
+
+
+async def until_log_says(run: Run, text: str, phase: str = "plan") -> None:
+    """Returns when the phase's log holds *text*: terraform has got so far."""
+    phase_id = ids.plan_id(run.id) if phase == "plan" else ids.apply_id(run.id)
+    found = b""
+    async with asyncio.timeout(PATIENCE):
+        while text.encode() not in found:
+            piece = await logs.read(phase_id, len(found), 65536, hold=1)
+            assert not piece.endswith(b"\x03"), (found + piece).decode()
+            found += piece
+
+
+#: A plan that cannot be stopped gently while `state_api.holding` is set: it reads what is not answered.
+HELD = {
+    "main.tf": """
+data "terraform_remote_state" "held" {
+  backend = "http"
+  config  = { address = "http://stateroom.internal/v1/object/held" }
+}
+resource "terraform_data" "one" {}
+"""
+}
+
+#: Two resources, one after the other; the second takes a while.
+SLOW = {
+    "main.tf": """
+resource "terraform_data" "first" {}
+resource "terraform_data" "second" {
+  depends_on = [terraform_data.first]
+  provisioner "local-exec" {
+    command = "echo has begun; sleep SECONDS; echo has ended"
+  }
+}
+"""
+}
+
+
+def slow(seconds: int) -> dict[str, str]:
+    return {name: text.replace("SECONDS", str(seconds)) for name, text in SLOW.items()}
+
+
+async def state_of(run: Run) -> dict[str, list[dict[str, object]]]:
+    """The current state of the run's workspace."""
+    workspace = await Workspace.get(id=run.workspace_id)
+    version = await StateVersion.get(id=workspace.current_state_version_id).select_related("content")
+    state: dict[str, list[dict[str, object]]] = json.loads(await read(version.content))
+    return state

@@ -22,6 +22,8 @@ from app.states import NewState
 from app.states.models import StateVersion
 from app.workspaces.models import Workspace
 
+#: What `/v1/object/held` is, once it is answered.
+STATE = '{"version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": "held", "outputs": {}, "resources": []}'
 LINKS = "http://stateroom.internal"
 _STATUS = {NotFound: 404, Conflict: 409, Forbidden: 403, Unauthenticated: 401}
 
@@ -54,7 +56,15 @@ async def show(request: Request) -> Response:
     return JSONResponse({"data": {"id": request.path_params["id"], "type": "workspaces", "attributes": {}}})
 
 
+#: While it is set, reads of `/v1/object/held` are not answered.
+holding = asyncio.Event()
+
+
 async def download(request: Request) -> Response:
+    if request.path_params["id"] == "held":
+        while holding.is_set() and not await request.is_disconnected():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        return Response(STATE, media_type="application/json")
     version = await StateVersion.get(id=request.path_params["id"])
     return StreamingResponse(await states.content(version))
 
@@ -85,6 +95,7 @@ async def serving(listener: socket.socket) -> AsyncIterator[None]:
         Route("/v1/object/{id}", upload, methods=["PUT"]),
     ]
     app = Starlette(routes=routes, exception_handlers={StateroomError: _refused})
+    holding.clear()
     server = _Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
