@@ -14,8 +14,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from app.cli import env, processes
+from app.cli import certificates, client_files, env, processes
 from app.errors import StateroomError
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ DATA = ROOT / ".demo"
 ORGANIZATION, WORKSPACE = "main", "hello"
 PORT = 8443
 READY_SECONDS = 60.0
-LOGS_LINES = 15
+LOG_LINES = 15
 
 
 def main() -> None:
@@ -48,8 +49,9 @@ def demonstrate(data: Path, *, interactive: bool) -> int:
         say(f"Stateroom answers at {url}.  Now the stock terraform uses it:")
         link = _login_link(data)
         worked = drive(terraform, data, url)
+        output, _ = link.communicate()
         if worked:
-            _tell(data, url, link)
+            _tell(data, url, output.decode().strip(), interactive)
         else:
             say(f"That did not work.  What the server said is in {_short(_log(data))}.")
         if worked and interactive:
@@ -119,10 +121,11 @@ def drive(terraform: str, data: Path, url: str) -> bool:
     environment = {**os.environ, **env.variables(data), "TF_DATA_DIR": str(data / "hello.terraform")}
     for name in ("TF_WORKSPACE", "TF_CLI_ARGS", "TF_CLOUD_HOSTNAME", "TF_CLOUD_ORGANIZATION"):
         environment.pop(name, None)
+    always = ("-input=false",) if sys.stdout.isatty() else ("-input=false", "-no-color")
     commands = (
-        ("init", "-input=false", "-reconfigure", f"-backend-config={backend}"),
-        ("plan", "-input=false"),
-        ("apply", "-input=false", "-auto-approve"),
+        ("init", *always, "-reconfigure", f"-backend-config={_short(backend, EXAMPLE)}"),
+        ("plan", *always),
+        ("apply", *always, "-auto-approve"),
     )
     return all(_run(terraform, command, environment) for command in commands)
 
@@ -134,7 +137,7 @@ def say(text: str) -> None:
 
 
 def _run(terraform: str, command: Sequence[str], environment: dict[str, str]) -> bool:
-    say(f"\n$ terraform {' '.join(command)}")
+    say(f"\n{_short(EXAMPLE)} $ terraform {' '.join(command)}")
     return subprocess.run([terraform, *command], cwd=EXAMPLE, env=environment, check=False).returncode == 0
 
 
@@ -190,12 +193,17 @@ def _login_link(data: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _tell(data: Path, url: str, link: subprocess.Popen[bytes]) -> None:
-    output, _ = link.communicate()
+def _tell(data: Path, url: str, link: str, interactive: bool) -> None:
+    """Where to look at it, and how to go on with a configuration of one's own."""
     host = url.partition("://")[2]
-    say(f"\nThe run, in a browser:   {url}/app/{ORGANIZATION}/{WORKSPACE}/runs")
-    say(f"Sign in (once, within the hour):   {output.decode().strip()}")
-    print(f"Your browser does not know the certificate; its authority is {_short(data / 'ca.pem')}.")
+    say(
+        f"\nThat ran on the server.  The run, in a browser:\n  {url}/app/{ORGANIZATION}/{WORKSPACE}/runs/{_run_id(data, url)}"
+    )
+    say(f"Sign in with this link first (it works once, within the hour):\n  {link}")
+    print(f"Browsers do not know the certificate; {_short(data / 'ca.pem')} is the authority that made it.")
+    if not interactive:
+        say("\nNobody is at the keyboard, so the server stops now.  In a terminal `make demo` keeps it.")
+        return
     say("\nYour own configuration, in another shell while this runs:")
     print(
         f'  eval "$({_short(ROOT / ".venv/bin/stateroom")} env --data {_short(data)})"\n\n'
@@ -209,6 +217,26 @@ def _tell(data: Path, url: str, link: subprocess.Popen[bytes]) -> None:
         "  terraform init && terraform apply\n",
         flush=True,
     )
+
+
+def _run_id(data: Path, url: str) -> str:
+    """The newest run of the demo's workspace."""
+    workspace = _get(data, f"{url}/api/v2/organizations/{ORGANIZATION}/workspaces/{WORKSPACE}")
+    runs = _get(data, f"{url}/api/v2/workspaces/{workspace['data']['id']}/runs?page%5Bsize%5D=1")
+    return str(runs["data"][0]["id"])
+
+
+def _get(data: Path, url: str) -> Any:
+    import json
+    import ssl
+    from urllib.request import Request, urlopen
+
+    token = client_files.read_token(data)
+    assert token is not None
+    request = Request(url, headers={"Authorization": f"Bearer {token.reveal()}"})
+    context = ssl.create_default_context(cafile=str(certificates.places(data).ca))
+    with urlopen(request, timeout=READY_SECONDS, context=context) as answer:
+        return json.loads(answer.read())
 
 
 def _wait_for_ctrl_c() -> None:
@@ -229,15 +257,12 @@ def _log(data: Path) -> Path:
 
 
 def _last_lines(path: Path) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-LOGS_LINES:])
+    return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
 
-def _short(path: Path) -> str:
-    """As one would type it from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _short(path: Path, start: Path | None = None) -> str:
+    """As one would type it from *start*, or from here, if that is shorter."""
+    return min((os.path.relpath(path, start), str(path)), key=len)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ def worker() -> None:
     SIGTERM: takes no more jobs, gives plans back to the queue, waits for applies.  A second SIGTERM leaves
     them to their supervisors, to be adopted by the next start; SIGUSR1 interrupts them, as a cancel would.
     """
-    from app import worker as process
+    import app.worker as process
     from app.settings import load
 
     process.main(load())
