@@ -60,7 +60,7 @@ bench: dev ## Measure, each figure beside its comparison
 check: lint layers names types fresh ## Format, lint, types, import rules, fresh docs; changes nothing
 
 lint: dev
-	@$(PY) -m ruff check --quiet && $(PY) -m ruff format --check --quiet || \
+	@$(PY) -m ruff check --quiet && $(PY) -m ruff format --check || \
 		{ echo "lint: see above; make fix repairs most of it"; exit 1; }
 
 types: dev ## Check the types

@@ -1,0 +1,94 @@
+"""Rules of the house that no tool knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SHIPPED = ("app", "backend_api", "github_app", "migrations")
+OURS = {*SHIPPED, "bench", "tests"}
+#: What belongs to a dependency so much that it goes without a version of its own.
+PART_OF = {"pydantic-core": "pydantic", "uvloop": "uvicorn", "httptools": "uvicorn"}
+
+
+def normal(name: str) -> str:
+    """A distribution's one name among its spellings."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[=<>;~! ]", name)[0]).lower()
+
+
+RUNTIME = {normal(name) for name in PROJECT["project"]["dependencies"]}
+DEVELOPMENT = {normal(name) for group in PROJECT["dependency-groups"].values() for name in group}
+
+
+def test_every_module_of_app_has_its_layer() -> None:
+    (contract,) = (c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    placed = set(re.findall(r"app\.(\w+)", " ".join(contract["layers"])))
+    modules = {path.stem for path in (ROOT / "app").glob("*.py")}
+    packages = {path.parent.name for path in (ROOT / "app").glob("*/*.py")}
+    assert (modules | packages) - {"__init__"} - placed == set()
+
+
+def test_whatever_is_shipped_imports_only_what_it_depends_on() -> None:
+    undeclared = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in SHIPPED
+        for path in (ROOT / package).rglob("*.py")
+        for name in foreign_imports(path)
+        if not distributions(name) & RUNTIME
+    }
+    assert undeclared == set()
+
+
+def test_tests_and_benches_import_only_what_is_locked() -> None:
+    undeclared = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in ("bench", "tests")
+        for path in (ROOT / package).rglob("*.py")
+        for name in foreign_imports(path)
+        if not distributions(name) & (RUNTIME | DEVELOPMENT)
+    }
+    assert undeclared == set()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    page = (ROOT / "docs/decisions/0001-dependencies.md").read_text()
+    reasons = {
+        normal(name.strip()) for row in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE) for name in row.split(",")
+    }
+    assert (RUNTIME | DEVELOPMENT) - reasons == set()
+
+
+def test_no_lock_file_names_a_place() -> None:
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / lock).read_text()
+        assert not re.search(r"://|^-|^\S*/", text, re.MULTILINE)
+        pinned = {normal(line) for line in text.splitlines() if line and line[0].isalnum()}
+        assert pinned >= RUNTIME
+
+
+def foreign_imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+        for name in names:
+            top = name.split(".")[0]
+            if top not in sys.stdlib_module_names and top not in OURS:
+                yield top
+
+
+def distributions(name: str) -> set[str]:
+    found = {normal(distribution) for distribution in PROVIDERS.get(name, [])}
+    return {PART_OF.get(distribution, distribution) for distribution in found}
+
+
+PROVIDERS = packages_distributions()
