@@ -15,6 +15,8 @@ from app.errors import Invalid
 #: Longest path, in bytes: a system's 4096 must hold the directory it is unpacked in as well.
 LONGEST_PATH = 1024
 LONGEST_NAME = 255
+#: Deeper than any configuration, and so that walking down a hundred thousand times takes seconds.
+DEEPEST = 100
 
 Path = tuple[str, ...]
 
@@ -33,6 +35,8 @@ def path_of(name: str, *, within: str | None = None) -> Path:
     parts = tuple(part for part in text.split("/") if part not in ("", "."))
     if ".." in parts:
         raise Invalid(f'{about} has ".." in its path. Pack the files relative to their directory.')
+    if len(parts) > DEEPEST:
+        raise Invalid(f"{about} lies more than {DEEPEST} directories deep.")
     if any(len(part.encode()) > LONGEST_NAME for part in parts):
         raise Invalid(f"{about} has a name longer than {LONGEST_NAME} bytes.")
     return parts
@@ -45,12 +49,11 @@ class Tree:
         self._root: _Node = {}
         self._most = most
         self._count = 0
+        self._near: tuple[Path, _Node] = ((), self._root)  # the directory asked for last
 
     def add_directory(self, path: Path) -> None:
         """Take *path* and all above it for directories.  Again and again is fine."""
-        at = self._root
-        for depth, name in enumerate(path, 1):
-            at = self._descend(at, name, path[:depth])
+        self._directory(path)
 
     def add_file(self, path: Path) -> None:
         self._place(path, _FILE)
@@ -76,42 +79,48 @@ class Tree:
 
     def _climb(self, path: Path, target: list[str], about: str) -> None:
         """Go along *target* up to its last ``..``; what comes after that only descends."""
-        at = [self._root]
-        for name in path[:-1]:
-            at.append(self._descend(at[-1], name, path))
         last = max((place for place, part in enumerate(target) if part == ".."), default=-1)
-        walked = list(path[:-1])
-        for part in target[: last + 1]:
-            if part in ("", "."):
-                continue
+        steps = [part for part in target[: last + 1] if part not in ("", ".")]
+        if len(steps) > DEEPEST:
+            raise Invalid(f"{about}, which takes more than {DEEPEST} steps.")
+        walked, descended = list(path[:-1]), False
+        for part in steps:
             if part != "..":
                 walked.append(part)
-                at.append(self._descend(at[-1], part, tuple(walked)))
-            elif walked:
-                walked.pop()
-                at.pop()
-            else:
+                descended = True
+                continue
+            if not walked:
                 raise Invalid(f"{about}, which leads out of the archive.")
+            if descended:
+                self._directory(tuple(walked))
+                descended = False
+            walked.pop()
 
     def _place(self, path: Path, kind: str) -> None:
         if not path:
             raise Invalid(f"The archive's own directory is a {kind} in it.")
-        at = self._root
-        for depth, name in enumerate(path[:-1], 1):
-            at = self._descend(at, name, path[:depth])
-        if path[-1] in at:
+        parent = self._directory(path[:-1])
+        if path[-1] in parent:
             raise Invalid(f"The archive holds {_shown(path)} twice.")
-        at[path[-1]] = kind
+        parent[path[-1]] = kind
         self._counted()
 
-    def _descend(self, at: _Node, name: str, path: Path) -> _Node:
-        node = at.get(name)
-        if node is None:
-            at[name] = node = {}
-            self._counted()
-        elif not isinstance(node, dict):
-            raise Invalid(f"The archive's entry {_shown(path)} is a {node}, and a directory elsewhere in it.")
-        return node
+    def _directory(self, path: Path) -> _Node:
+        """The directory *path*, from now on one if it was nothing before."""
+        if path == self._near[0]:
+            return self._near[1]
+        at = self._root
+        for depth, name in enumerate(path, 1):
+            node = at.get(name)
+            if node is None:
+                node = at[name] = {}
+                self._counted()
+            elif not isinstance(node, dict):
+                shown = _shown(path[:depth])
+                raise Invalid(f"The archive's entry {shown} is a {node}, and a directory elsewhere in it.")
+            at = node
+        self._near = (path, at)
+        return at
 
     def _counted(self) -> None:
         self._count += 1

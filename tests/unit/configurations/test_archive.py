@@ -345,6 +345,13 @@ def test_a_name_too_long_for_a_disk_is_refused() -> None:
     assert "1024" in refusal(packed(link("l", "n/" * 600)))
 
 
+def test_a_name_or_link_of_too_many_steps_is_refused() -> None:
+    look(packed(entry("n/" * 99 + "x"), link("n/" * 99 + "l", "../" * 99 + "n")))
+
+    assert "100 directories" in refusal(packed(entry("n/" * 100 + "x")))
+    assert "100 steps" in refusal(packed(link("l", "n/" * 60 + "../" * 60)))
+
+
 def test_a_sparse_file_in_pax_dress_is_refused() -> None:
     assert "sparse" in refusal(packed(entry("x", pax_headers={"GNU.sparse.major": "1"})))
 
