@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
@@ -46,7 +47,7 @@ class View:
         return cls(
             actor=getattr(request.state, "actor", None),
             base_url=authentication.base_url(request),
-            path=request.scope["path"],
+            path=quote(request.scope["path"]),
             query_items=query,
             include=include_paths(value for key, value in query if key == "include"),
             fields={

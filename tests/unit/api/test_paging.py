@@ -70,6 +70,13 @@ async def test_a_page_in_the_middle_knows_all_others() -> None:
     assert page_in(document["links"]["next"])["page[size]"] == ["10"]
 
 
+async def test_links_are_addresses_whatever_the_name_in_them() -> None:
+    asked = request(path="/api/v2/x-books/an ünusual name")
+    document = orjson.loads((await BookResource.page(asked, Query(1))).body)
+
+    assert urlsplit(document["links"]["self"]).path == "/api/v2/x-books/an%20%C3%BCnusual%20name"
+
+
 async def test_t25_next_page_is_null_on_the_last_page_and_only_there() -> None:
     seen, number = [], 1
     while number:
