@@ -35,6 +35,12 @@ def test_every_module_of_app_has_its_layer() -> None:
     assert (modules | packages) - {"__init__"} - placed == set()
 
 
+def test_every_folder_of_code_is_a_package() -> None:
+    """The check of the layers does not see one without ``__init__.py``."""
+    folders = {path.parent for package in SHIPPED for path in (ROOT / package).rglob("*.py")}
+    assert {str(path.relative_to(ROOT)) for path in folders if not (path / "__init__.py").exists()} == set()
+
+
 def test_whatever_is_shipped_imports_only_what_it_depends_on() -> None:
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
