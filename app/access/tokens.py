@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tortoise.expressions import Q
 
@@ -53,8 +53,7 @@ async def create(
     _require_own(actor, user.id)
     if len(description) > 255:
         raise Invalid("The description of a token has at most 255 characters.", field="description")
-    if expires_at is not None and expires_at <= clock.now():
-        raise Invalid("A token must expire in the future, or never (null).", field="expired_at")
+    expires_at = _in_the_future(expires_at)
     text = credentials.generate(credentials.Kind.USER)
     token = await Token.create(
         id=ids.new("token"),
@@ -117,6 +116,19 @@ async def _look_up(text: str) -> Actor:
     if token.last_used_at is None or now - token.last_used_at > _USE_NOTED_EVERY:
         await Token.filter(id=token.id).update(last_used_at=now)
     return await actor_of(token.user)
+
+
+def _in_the_future(moment: datetime | None) -> datetime | None:
+    """*moment* in UTC, which one without a zone is taken to be in."""
+    if moment is None:
+        return None
+    try:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        moment = clock.now()
+    if moment <= clock.now():
+        raise Invalid("A token must expire in the future, or never (null).", field="expired_at")
+    return moment
 
 
 def _require_own(actor: Actor, user_id: str) -> None:

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app import variables
+from app.organizations.models import Organization
+from app.settings import Settings
+from app.variables.models import Variable
+from app.workspaces.models import Workspace
+from tests import factories
+from tests.api import Client, attributes, document, error, pointer
+
+
+@pytest.fixture
+async def workspace(organization: Organization) -> Workspace:
+    return await factories.make_workspace(organization, "net")
+
+
+@pytest.fixture
+def path(workspace: Workspace) -> str:
+    return f"/workspaces/{workspace.id}/vars"
+
+
+def variable(key: Any = "region", value: Any = "eu", category: Any = "terraform", **more: Any) -> dict[str, Any]:
+    return document("vars", {"key": key, "value": value, "category": category, **more})
+
+
+async def test_a_variable_is_made_shown_changed_and_deleted(client: Client, path: str) -> None:
+    made = await client.post(path, variable(description="where", hcl=True))
+    assert made.status_code == 201
+    one = f"{path}/{made.json()['data']['id']}"
+    shown = attributes(await client.get(one))
+    assert shown["key"] == "region"
+    assert (shown["value"], shown["hcl"], shown["sensitive"], shown["description"]) == ("eu", True, False, "where")
+    changed = attributes(await client.patch(one, document("vars", {"value": "us", "hcl": False})))
+    assert (changed["value"], changed["hcl"], changed["description"]) == ("us", False, "where")
+    assert changed["version-id"] != shown["version-id"]
+    assert (await client.delete(one)).status_code == 204
+    assert (await client.get(one)).status_code == 404
+
+
+async def test_all_of_them_come_in_one_page_under_either_name(client: Client, path: str, workspace: Workspace) -> None:
+    for number in range(105):
+        await factories.make_variable(workspace, f"v{number:03}")
+    for where in (path, f"/workspaces/{workspace.id}/all-vars"):
+        data = (await client.get(where)).json()["data"]
+        assert [one["attributes"]["key"] for one in data] == [f"v{number:03}" for number in range(105)]
+        assert data[0]["type"] == "vars"
+
+
+async def test_a_sensitive_value_goes_in_and_never_comes_out(client: Client, path: str, workspace: Workspace) -> None:
+    secret = "hunter2-very-secret"
+    made = await client.post(path, variable("password", secret, sensitive=True))
+    one = f"{path}/{made.json()['data']['id']}"
+    for response in (
+        made,
+        await client.get(one),
+        await client.get(path),
+        await client.patch(one, document("vars", {"value": secret + "2"})),
+        await client.get(f"/workspaces/{workspace.id}", params={"include": "vars"}),
+    ):
+        assert response.status_code in (200, 201)
+        assert secret not in response.text
+    [value] = await variables.effective(workspace)
+    assert value.value.reveal() == secret + "2"
+    assert secret not in str(await Variable.all().values())
+
+
+async def test_of_a_sensitive_one_only_the_value_changes(client: Client, path: str) -> None:
+    made = await client.post(path, variable("password", "x", sensitive=True))
+    one = f"{path}/{made.json()['data']['id']}"
+    for change in ({"sensitive": False}, {"key": "other"}, {"hcl": True}, {"category": "env"}, {"description": "x"}):
+        response = await client.patch(one, document("vars", {"value": "stolen", **change}))
+        assert pointer(response) == f"/data/attributes/{next(iter(change))}"
+    unchanged = {"key": "password", "sensitive": True, "category": "terraform", "value": "y"}
+    assert (await client.patch(one, document("vars", unchanged))).status_code == 200
+
+
+async def test_a_plain_one_becomes_sensitive_and_stays_so(client: Client, path: str) -> None:
+    made = await client.post(path, variable("password", "was-plain"))
+    one = f"{path}/{made.json()['data']['id']}"
+    assert attributes(await client.patch(one, document("vars", {"sensitive": True})))["value"] is None
+
+
+async def test_a_key_is_there_once_in_each_category(client: Client, path: str) -> None:
+    assert (await client.post(path, variable("A"))).status_code == 201
+    assert error(await client.post(path, variable("A")))["detail"] == "Key has already been taken."
+    other = await client.post(path, variable("A", category="env"))
+    assert other.status_code == 201
+    moved = await client.patch(f"{path}/{other.json()['data']['id']}", document("vars", {"category": "terraform"}))
+    assert pointer(moved) == "/data/attributes/key"
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("key", ""),
+    ("key", None),
+    ("key", 5),
+    ("key", "a b"),
+    ("key", "1a"),
+    ("key", "x" * 129),
+    ("key", "a/b"),
+    ("value", 5),
+    ("value", {"a": 1}),
+    ("value", "x" * (256 * 1024 + 1)),
+    ("category", "policy-set"),
+    ("category", None),
+    ("category", 5),
+    ("description", "x" * 513),
+    ("hcl", "yes"),
+    ("sensitive", 1),
+]
+
+
+async def test_what_is_wrong_is_422_by_name(client: Client, path: str) -> None:
+    for attribute, value in WRONG:
+        response = await client.post(path, variable(**{attribute: value}))
+        assert pointer(response) == f"/data/attributes/{attribute}", (attribute, str(value)[:20])
+    for key in ("a=b", "a b", ""):
+        assert pointer(await client.post(path, variable(key, category="env"))) == "/data/attributes/key"
+    assert pointer(await client.post(path, document("vars", {"category": "env"}))) == "/data/attributes/key"
+    assert await Variable.all().count() == 0
+
+
+async def test_the_longest_value_there_may_be_is_taken(client: Client, path: str, opened: Settings) -> None:
+    value = "ä" * (opened.max_variable // 2)
+    made = await client.post(path, variable(value=value))
+    assert attributes(made)["value"] == value
+
+
+async def test_a_value_may_be_left_out_and_emptied(client: Client, path: str) -> None:
+    made = await client.post(path, document("vars", {"key": "a", "category": "env"}))
+    assert attributes(made)["value"] == ""
+    one = f"{path}/{made.json()['data']['id']}"
+    assert attributes(await client.patch(one, document("vars", {"value": "x"})))["value"] == "x"
+    assert attributes(await client.patch(one, document("vars", {"value": None})))["value"] == ""
+
+
+async def test_several_change_together_or_not_at_all(client: Client, path: str, workspace: Workspace) -> None:
+    one, two = await factories.make_variable(workspace, "a"), await factories.make_variable(workspace, "b")
+    batch = f"/workspaces/{workspace.id}/relationships/vars"
+
+    def changes(*pairs: tuple[str, str]) -> dict[str, Any]:
+        return {"data": [{"type": "vars", "id": id, "attributes": {"value": value}} for id, value in pairs]}
+
+    assert (await client.patch(batch, changes((one.id, "1"), ("var-none", "2")))).status_code == 404
+    assert {value.value.reveal() for value in await variables.effective(workspace)} == {"eu"}
+    assert (await client.patch(batch, changes((one.id, "1"), (two.id, "2")))).status_code == 204
+    assert {value.value.reveal() for value in await variables.effective(workspace)} == {"1", "2"}
+    nameless = {"data": [{"type": "vars", "attributes": {}}]}
+    assert pointer(await client.patch(batch, nameless)) == "/data/0/id"
+
+
+async def test_a_variable_is_found_in_its_own_workspace_only(
+    client: Client, path: str, organization: Organization
+) -> None:
+    other = await factories.make_variable(await factories.make_workspace(organization, "other"))
+    assert (await client.get(f"{path}/{other.id}")).status_code == 404
+    assert (await client.delete(f"{path}/{other.id}")).status_code == 404
+    assert (await client.get(f"{path}/{'x' * 300}")).status_code == 404
+
+
+async def test_a_sealed_value_opens_in_its_own_row_only(workspace: Workspace) -> None:
+    one, two = await factories.make_variable(workspace, "a", "1"), await factories.make_variable(workspace, "b", "2")
+    await Variable.filter(id=two.id).update(sealed_value=one.sealed_value)
+    with pytest.raises(Exception, match="damaged or was moved"):
+        await variables.effective(workspace)
+
+
+async def test_unicode_comes_back_as_it_went_in(client: Client, path: str) -> None:
+    value = 'ü\u2028"\\\n🦆'
+    assert json.loads((await client.post(path, variable(value=value))).text)["data"]["attributes"]["value"] == value
