@@ -134,19 +134,30 @@ def model_modules() -> list[str]:
 
 
 def _connection(url: str, pool: int) -> dict[str, Any]:
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in ("sqlite", "postgres", "postgresql"):
+        raise SettingsError(
+            f"STATEROOM_DATABASE_URL begins with {scheme if separator else 'nothing'}://, "
+            "but it must be postgres:// or sqlite://."
+        )
+    try:
+        return _sqlite(url) if scheme == "sqlite" else _postgresql(url, pool)
+    except (ConfigurationError, ValueError):
+        raise SettingsError("STATEROOM_DATABASE_URL is not a URL: postgres://USER:PASSWORD@HOST/NAME.") from None
+
+
+def _sqlite(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        pragmas = PRAGMAS | dict(parse_qsl(parts.query))
-        memory = ":memory:" in url
-        path = ":memory:" if memory else "/" + parts.path.lstrip("/")
-        return {"engine": "app.storage.engines.sqlite", "credentials": {"file_path": path, **pragmas}}
-    if parts.scheme in ("postgres", "postgresql"):
-        try:
-            expanded = expand_db_url(url)
-        except (ConfigurationError, ValueError):
-            raise SettingsError("STATEROOM_DATABASE_URL is not a URL: postgres://USER:PASSWORD@HOST/NAME.") from None
-        defaults = {"minsize": 1, "maxsize": pool, "application_name": "stateroom"}
-        return {"engine": "app.storage.engines.postgresql", "credentials": defaults | expanded["credentials"]}
-    raise SettingsError(
-        f"STATEROOM_DATABASE_URL begins with {parts.scheme or 'nothing'}://, but it must be postgres:// or sqlite://."
-    )
+    path = ":memory:" if ":memory:" in url else "/" + parts.path.lstrip("/")
+    return {
+        "engine": "app.storage.engines.sqlite",
+        "credentials": {"file_path": path, **PRAGMAS, **dict(parse_qsl(parts.query))},
+    }
+
+
+def _postgresql(url: str, pool: int) -> dict[str, Any]:
+    defaults = {"minsize": 1, "maxsize": pool, "application_name": "stateroom"}
+    return {
+        "engine": "app.storage.engines.postgresql",
+        "credentials": defaults | expand_db_url(url)["credentials"],
+    }

@@ -81,8 +81,7 @@ async def start(directory: Path, *, memory: int = 256 * 1024**2) -> asyncio.subp
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        process_group=0,
-        preexec_fn=dies_with(os.getpid(), signal.SIGTERM),
+        preexec_fn=_apart(dies_with(os.getpid(), signal.SIGTERM)),
     )
     output = asyncio.create_task(_last_lines(process))
     try:
@@ -115,6 +114,16 @@ def dies_with(parent: int, signal_number: int) -> Callable[[], None]:
         prctl(_PR_SET_PDEATHSIG, signal_number)
         if os.getppid() != parent:
             os._exit(1)
+
+    return set_in_child
+
+
+def _apart(then: Callable[[], None]) -> Callable[[], None]:
+    """uvloop does not know subprocess's own way to a new process group."""
+
+    def set_in_child() -> None:
+        os.setpgid(0, 0)
+        then()
 
     return set_in_child
 

@@ -152,13 +152,20 @@ class Transaction(TransactionContextPooled):
             if self.client.transaction is not None and connection.is_in_transaction():
                 await self.client.transaction.rollback()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            connection.terminate()
+            _drop(connection)
         finally:
             await self._release()
 
     async def _release(self) -> None:
         if self.client._parent._pool:
             await self.client._parent._pool.release(self.client._connection)
+
+
+def _drop(connection: Any) -> None:
+    try:
+        connection.terminate()
+    except asyncpg.InterfaceError:
+        return  # the server ended it, and the pool took it back at once
 
 
 def unavailable(error: BaseException) -> Unavailable:
