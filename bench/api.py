@@ -85,6 +85,19 @@ class Api:
         version = ("configuration-versions", configuration)
         return self.post("runs", "runs", given, workspace=("workspaces", workspace), configuration_version=version)
 
+    def warm_up(self, workspace: str, configuration: str, limit: float = 30) -> None:
+        """One run that does not count.  A server that just started may not know its worker yet: ask again."""
+        until = time.monotonic() + limit
+        while True:
+            try:
+                run = self.run(workspace, configuration)
+                break
+            except RunFailed as error:
+                if "No worker" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+        self.finish(run["id"])
+
     def end(self, run: str, limit: float = 120, every: float = 0.1) -> str:
         """Wait until *run* has ended in whatever way; its status."""
         until = time.monotonic() + limit

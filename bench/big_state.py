@@ -59,9 +59,10 @@ def measure(effort: Effort) -> Sequence[Figure]:
         with peak(server.process.pid) as memory:
             up = _up(api, workspace, big)
             down = _down(api, workspace, big)
+        shares = memory.shares()
     note = f"up {show(up, 's')} until its resources were counted, down {show(down, 's')}"
     what = f"{BIG // 1_000_000} MB state up and down, memory grows"
-    return [Figure(what, memory.growth / MIB, "MiB", GOAL, note=f"{note}; {memory.before // MIB} MiB before")]
+    return [Figure(what, memory.growth / MIB, "MiB", GOAL, note=f"{note}; {shares}")]
 
 
 def write_state(path: Path, size: int, serial: int, lineage: str) -> State:

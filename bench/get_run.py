@@ -53,6 +53,7 @@ def _one_run(data: Path) -> tuple[str, str]:
     with servers.stateroom(data, "--no-tls") as server, Api(server) as api:
         workspace = api.workspace("bench-get-run")
         configuration = api.configuration(workspace, {"main.tf": SMALL}, speculative=True)
+        api.warm_up(workspace, configuration)
         run = str(api.run(workspace, configuration)["id"])
         api.finish(run)
         return run, server.token

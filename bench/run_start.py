@@ -34,7 +34,7 @@ def measure(effort: Effort) -> Sequence[Figure]:
         ):
             workspace = api.workspace("bench-run-start")
             configuration = api.configuration(workspace, {"main.tf": SMALL}, speculative=True)
-            _one_run(api, executions, workspace, configuration)
+            api.warm_up(workspace, configuration)
             pauses = random.Random(11)
             measured = []
             for _ in range(effort.of(40, 12)):

@@ -45,6 +45,7 @@ def measure(effort: Effort) -> Sequence[Figure]:
         Api(server) as api,
     ):
         targets = [_prepare(api, number) for number in range(WORKSPACES)]
+        api.warm_up(*targets[0])
         _through_us(api, targets, WORKSPACES)
         ours, bare = [], []
         for number in range(rounds):

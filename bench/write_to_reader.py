@@ -21,6 +21,7 @@ from bench import servers
 from bench.api import Api
 from bench.connections import connect, target
 from bench.figures import Effort, Figure, Goal, median, percentile, show
+from bench.terraform import SMALL
 
 GOAL = Goal(100)
 RUNS = 50
@@ -77,6 +78,8 @@ def measure(effort: Effort) -> Sequence[Figure]:
         servers.stateroom(place / "ours", settings=settings) as server,
         Api(server) as api,
     ):
+        workspace = api.workspace("bench-warm-up")
+        api.warm_up(workspace, api.configuration(workspace, {"main.tf": SMALL}, speculative=True))
         runs = [_start(api, number) for number in range(RUNS)]
         urls = [api.log_url(run, "apply") for run in runs]
         ages = asyncio.run(_watch(urls, str(server.ca_bundle), effort.of(30, 10)))
