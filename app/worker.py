@@ -215,11 +215,13 @@ class Worker:
         """The first time, finish what cannot be given away; the second time, leave it to its supervisor."""
         if self._gate.is_closing:
             for slot in self.slots:
-                slot.leave()
+                slot.turn_away()
             return
         self._gate.is_closing = True
         self._bell.ring()
-        self._giving_back = [asyncio.ensure_future(slot.give_back()) for slot in self.slots]
+        for slot in self.slots:
+            if not slot.is_applying:
+                slot.turn_away()
         applies = sum(slot.is_applying for slot in self.slots)
         if applies:
             log.warning("waiting for applies; a second signal leaves them to their supervisors", applies=applies)

@@ -96,7 +96,7 @@ class Slot:
         self._gate = gate
         self._lease: Lease | None = None
         self._phase: asyncio.Task[None] | None = None
-        self._is_given_back = False
+        self._is_turned_from = False
 
     @property
     def is_idle(self) -> bool:
@@ -137,7 +137,7 @@ class Slot:
 
     async def see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
         """Run *phase* beside its lease; whichever ends first ends the other."""
-        self.work, self._is_given_back = work, False
+        self.work, self._is_turned_from = work, False
         self._lease = Lease(work)
         self._phase = asyncio.ensure_future(_guarded(work, phase))
         keeping = asyncio.ensure_future(self._lease.keep())
@@ -145,6 +145,8 @@ class Slot:
             await asyncio.wait({self._phase, keeping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._phase.done():
                 await self._drop(work)
+            elif self._is_turned_from and not work.subject.is_apply:
+                await self._give_back(work)
         except asyncio.CancelledError:
             self._phase.cancel()
             raise
@@ -158,23 +160,21 @@ class Slot:
         if self.work is not None and self._lease is not None and self.work.subject.run.id == run_id:
             self._lease.nudge()
 
-    async def give_back(self) -> None:
-        """Let a plan wait for another worker, without counting that against it.  An apply is not touched."""
-        work, phase = self.work, self._phase
-        if work is None or phase is None or work.subject.is_apply or self._is_given_back:
-            return
-        self._is_given_back = True
-        phase.cancel()
-        await _settled(phase)
-        work.kill()
-        with suppress(Lost, Overtaken):
-            await endings.give_back(work)
-
-    def leave(self) -> None:
-        """Turn away from an apply; its supervisor goes on, and the next start of this worker adopts it."""
-        self._is_given_back = True
+    def turn_away(self) -> None:
+        """Let a plan wait for another worker, without counting that against it, and leave an apply to its supervisor,
+        which goes on: the next start of this worker adopts it."""
+        self._is_turned_from = True
         if self._phase is not None:
             self._phase.cancel()
+
+    async def _give_back(self, work: Work) -> None:
+        work.abandon()
+        try:
+            await endings.give_back(work)
+        except (Lost, Overtaken):
+            log.info("a plan that was to be given back had ended", run=work.subject.run.id)
+        except Unavailable as error:
+            log.warning("a plan could not be given back; its lease will lapse", reason=error.sentence)
 
     async def _drop(self, work: Work) -> None:
         """The job is no longer ours: end what we started for it."""
@@ -187,7 +187,7 @@ class Slot:
         await recovery.after_loss(work)
 
     async def _clear(self, work: Work) -> None:
-        if self._is_given_back and work.subject.is_apply:
+        if self._is_turned_from and work.subject.is_apply:
             return
         await work.ended()
         if work.directory.control.exists():

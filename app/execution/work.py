@@ -72,6 +72,11 @@ class Work:
         if self._is_running:
             self._supervised.kill()  # type: ignore[union-attr]
 
+    def abandon(self) -> None:
+        """Let a plan's supervisor go down at once; an apply's goes on without us."""
+        if self._supervised is not None:
+            self._supervised.abandon()
+
     @property
     def _is_running(self) -> bool:
         return self._ended is not None and not self._ended.done()
