@@ -23,7 +23,7 @@ from app.organizations import names
 from app.redis_url import AWAY
 from app.secret import Secret
 from app.settings import Settings
-from app.storage import database, keys, objects, valkey
+from app.storage import database, keys, objects, streams, valkey
 from backend_api.routes import routes as api_routes
 
 
@@ -54,15 +54,18 @@ def routes(settings: Settings) -> list[Route]:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[None]:
-    """Database, keys, objects and bell, open for the length of the process; and who listens to what."""
+    """Database, keys, objects, bell and log streams, open for the length of the process; and who listens to what."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(database.connected(settings))
         ring = await keys.open_ring(settings)
         signed_urls.configure(signing_key(ring), life=settings.signed_url_life)
         objects.connect(settings)
         stack.callback(objects.close)
-        await bell.connect(settings.redis_url.reveal() if settings.redis_url else None)
+        url = settings.redis_url.reveal() if settings.redis_url else None
+        await bell.connect(url)
         stack.push_async_callback(bell.close)
+        await streams.connect(url)
+        stack.push_async_callback(streams.close)
         wiring.connect()
         yield
 
