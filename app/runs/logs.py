@@ -148,7 +148,8 @@ async def read(phase_id: str, offset: int, limit: int, hold: float = 0) -> bytes
     while True:
         found, is_over = await streams.read(phase_id, offset, limit), False
         if not found:
-            found, is_over = await _stored(phase_id, offset, limit)
+            with suppress(Unavailable):  # then nothing can be told yet, which is no error to a reader
+                found, is_over = await _stored(phase_id, offset, limit)
         left = deadline - clock.monotonic()
         if found or is_over or left <= 0:
             return found
