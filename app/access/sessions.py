@@ -43,6 +43,11 @@ async def find(cookie: str) -> Session | None:
     return session
 
 
+async def holds(session_id: str) -> bool:
+    """Whether that session still lives.  Asking does not keep it alive."""
+    return await Session.filter(id=session_id, expires_at__gt=clock.now()).exists()
+
+
 async def of(actor: Actor) -> list[Session]:
     """Where *actor* is signed in, the newest first."""
     return await Session.filter(user_id=actor.id, expires_at__gt=clock.now()).order_by("-created_at", "id")

@@ -7,7 +7,7 @@ lock and which phase waits for a worker are all read off here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -52,30 +52,31 @@ CANCELED = Status.CANCELED
 @dataclass(frozen=True, slots=True)
 class Row:
     """One status.  `tone` and `icon` are what a badge looks like; `queues` is the phase that waits for a worker in it,
-    `runs` the phase a worker carries out."""
+    `runs` the phase a worker carries out; `passed` is what a timeline calls it where it differs."""
 
     label: str
     tone: str
     icon: str
     queues: str | None = None
     runs: str | None = None
+    passed: str | None = None
 
 
 ROWS: dict[Status, Row] = {
     #                        label                    tone    icon
-    PENDING: Row("Pending", "idle", "clock"),
-    PLAN_QUEUED: Row("Plan queued", "idle", "lines", queues="plan"),
-    PLANNING: Row("Planning", "run", "ring", runs="plan"),
-    PLANNED: Row("Needs Confirmation", "wait", "pause"),
-    PLANNED_AND_FINISHED: Row("Planned and Finished", "ok", "equal"),
-    PLANNED_AND_SAVED: Row("Planned and Saved", "wait", "ribbon"),
-    CONFIRMED: Row("Confirmed", "idle", "lines"),
-    APPLY_QUEUED: Row("Apply queued", "idle", "lines", queues="apply"),
-    APPLYING: Row("Applying", "run", "ring", runs="apply"),
-    APPLIED: Row("Applied", "ok", "tick"),
-    DISCARDED: Row("Discarded", "idle", "struck"),
-    ERRORED: Row("Errored", "bad", "cross"),
-    CANCELED: Row("Canceled", "idle", "square"),
+    PENDING: Row("Pending", "idle", "pending"),
+    PLAN_QUEUED: Row("Plan queued", "idle", "queued", queues="plan"),
+    PLANNING: Row("Planning", "run", "running", runs="plan"),
+    PLANNED: Row("Needs Confirmation", "wait", "confirm", passed="Planned"),
+    PLANNED_AND_FINISHED: Row("Planned and Finished", "ok", "same"),
+    PLANNED_AND_SAVED: Row("Planned and Saved", "wait", "saved"),
+    CONFIRMED: Row("Confirmed", "idle", "queued"),
+    APPLY_QUEUED: Row("Apply queued", "idle", "queued", queues="apply"),
+    APPLYING: Row("Applying", "run", "running", runs="apply"),
+    APPLIED: Row("Applied", "ok", "applied"),
+    DISCARDED: Row("Discarded", "idle", "discarded"),
+    ERRORED: Row("Errored", "bad", "errored"),
+    CANCELED: Row("Canceled", "idle", "canceled"),
 }
 
 
@@ -254,6 +255,11 @@ def label(run: Run) -> str:
     return label_of(run.status)
 
 
+def badge(run: Run) -> Row:
+    """What a page shows as the status of *run*."""
+    return replace(ROWS[Status(run.status)], label=label(run))
+
+
 def timestamp_key(status: str) -> str:
     return status.replace("_", "-") + "-at"
 
@@ -282,6 +288,18 @@ def apply_status(run: Run, apply: Apply) -> str:
     if is_final(run) and "confirmed-at" not in run.status_timestamps:
         return "unreachable"
     return _phase_status(run, apply.log_closed_at, queued="confirmed-at", started="applying-at", finished="applied-at")
+
+
+#: What a page says of a plan or an apply in each status of its own.
+PHASE_ROWS: dict[str, Row] = {
+    "pending": Row("Not started", "idle", "pending"),
+    "queued": Row("Waits for a worker", "idle", "queued"),
+    "running": Row("Running", "run", "running"),
+    "finished": Row("Finished", "ok", "check"),
+    "errored": Row("Errored", "bad", "errored"),
+    "canceled": Row("Canceled", "idle", "canceled"),
+    "unreachable": Row("Does not take place", "idle", "discarded"),
+}
 
 
 def is_phase_over(status: str) -> bool:

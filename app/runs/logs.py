@@ -157,6 +157,14 @@ async def read(phase_id: str, offset: int, limit: int, hold: float = 0) -> bytes
             await asyncio.sleep(0)
 
 
+async def length(phase_id: str) -> int:
+    """How many bytes there are to read now, frame bytes counted; while Valkey is away, how many are sealed."""
+    live = 0
+    with suppress(Unavailable):
+        live = await streams.end(phase_id)
+    return max(live, (await _phase(phase_id)).log_length)
+
+
 async def end_abandoned() -> int:
     """Seal the logs of phases that were ended in the database and whose holder never did.  How many there were."""
     before = clock.now() - GRACE

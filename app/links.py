@@ -1,0 +1,27 @@
+"""Where our pages are: the addresses that the CLI prints and that pages and messages link."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+#: Words that stand where a workspace's name does; a workspace called like one is reached by the longer address.
+BESIDE_WORKSPACES = frozenset({"new", "registry", "runs", "settings", "workspaces"})
+
+TOKENS = "/app/settings/tokens"
+
+
+def organization(name: str) -> str:
+    return f"/app/{quote(name, safe='')}"
+
+
+def workspace(organization_name: str, name: str) -> str:
+    between = "/workspaces" if name in BESIDE_WORKSPACES else ""
+    return f"{organization(organization_name)}{between}/{quote(name, safe='')}"
+
+
+def run(organization_name: str, workspace_name: str, run_id: str) -> str:
+    return f"{workspace(organization_name, workspace_name)}/runs/{quote(run_id, safe='')}"
+
+
+def variables(organization_name: str, workspace_name: str) -> str:
+    return f"{workspace(organization_name, workspace_name)}/variables"
