@@ -16,6 +16,7 @@ from app.supervisor.spec import Result, Spec, StateResult
 from app.supervisor.statefile import newest_left
 
 _START_SECONDS = 60
+_END_SECONDS = 10
 
 
 class CannotLaunch(Exception):
@@ -177,6 +178,7 @@ class Spawner:
                 *("-m", "app.supervisor.spawner", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
                 env=_environment(),
                 cwd="/",
                 start_new_session=True,
@@ -194,7 +196,11 @@ class Spawner:
             self._socket.close()
             self._socket = None
         if self._process is not None:
-            await self._process.wait()
+            try:
+                await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
             self._process = None
 
 

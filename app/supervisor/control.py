@@ -1,7 +1,8 @@
 """The control directory of a phase: what a supervisor leaves for whoever looks after it.
 
 `sup.lock` is held for the supervisor's life, `sup.json` says who it is, `events.jsonl` what it did, `log` what the
-run said, `egress.jsonl` where it connected to, `journal.json` the last good state, `result.json` how it ended.
+run said, `egress.jsonl` where it connected to, `journal.json` the last good state, `result.json` how it ended;
+`stderr` is empty unless the supervisor itself has a bug.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from app.supervisor.spec import Result, Spec
 
 LOG, POKE, EVENTS, EGRESS = "log", "poke", "events.jsonl", "egress.jsonl"
 LOCK, IDENTITY, JOURNAL, RESULT = "sup.lock", "sup.json", "journal.json", "result.json"
-PLAN_JSON, SCHEMAS = "plan.json", "schemas.json"
+PLAN_JSON, SCHEMAS, STDERR = "plan.json", "schemas.json", "stderr"
 
 
 class Taken(Exception):

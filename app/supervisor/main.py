@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ def supervise(spec: Spec, line: socket.socket) -> None:
     except (control.Taken, OSError) as error:
         line.sendall(f"-{error}".encode())
         return
+    _leave_the_workers_files(directory)
     outlives = spec.phase == "apply"
     stop = Stop(None if outlives else line, time.monotonic() + spec.limits.seconds)
     stop.listen()
@@ -49,8 +51,21 @@ def supervise(spec: Spec, line: socket.socket) -> None:
         directory.finish(phase.carry_out())
     except WorkerGone:
         directory.note("worker gone")
+    except Exception:
+        directory.note("crash", trace=traceback.format_exc())
+        raise
     finally:
         _reap()
+
+
+def _leave_the_workers_files(directory: ControlDirectory) -> None:
+    """Let go of the worker's stdin, stdout and stderr: who waits for their end must not wait for an apply."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    words = os.open(directory.path / control.STDERR, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for descriptor, standard in ((nothing, 0), (nothing, 1), (words, 2)):
+        os.dup2(descriptor, standard)
+    os.close(nothing)
+    os.close(words)
 
 
 class Phase:

@@ -43,6 +43,7 @@ def api() -> Iterator[FakeApi]:
     api = FakeApi()
     server = api.serve()
     yield api
+    api.hold.set()
     server.shutdown()
     server.server_close()
 

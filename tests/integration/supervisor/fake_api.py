@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 WORKSPACE = "ws-0000000000000001"
+OTHER = "ws-0000000000000002"
 TOKEN = "run-token.atlasv1.0123456789abcdefghij"
 LINKS = "http://stateroom.internal"
 
@@ -39,8 +40,8 @@ class FakeApi:
     calls: list[tuple[str, str]] = field(default_factory=list)
     is_away: bool = False
     token: str = TOKEN
-    hold: threading.Event | None = None
-    """While it is there and not set, reads of the other workspace's state are not answered."""
+    hold: threading.Event = field(default_factory=threading.Event)
+    """Until it is set, reads of the other workspace's state are not answered."""
     url: str = ""
 
     @property
@@ -94,11 +95,14 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 self._send(204, b"")
             elif path.endswith("/entitlement-set"):
                 self._say(200, {"data": {"id": "org", "type": "entitlement-sets", "attributes": {"operations": True}}})
-            elif path == f"/api/v2/workspaces/{WORKSPACE}" or "/organizations/main/workspaces/" in path:
-                self._say(200, {"data": {"id": WORKSPACE, "type": "workspaces", "attributes": {"name": "other"}}})
-            elif path.endswith("/current-state-version"):
-                if api.hold is not None:
-                    api.hold.wait(60)
+            elif path == f"/api/v2/workspaces/{WORKSPACE}":
+                self._say(200, {"data": {"id": WORKSPACE, "type": "workspaces", "attributes": {"name": "mine"}}})
+            elif path == "/api/v2/organizations/main/workspaces/other":
+                self._say(200, {"data": {"id": OTHER, "type": "workspaces", "attributes": {"name": "other"}}})
+            elif path == f"/api/v2/workspaces/{OTHER}/current-state-version":
+                api.hold.wait(120)
+                self._current()
+            elif path == f"/api/v2/workspaces/{WORKSPACE}/current-state-version":
                 self._current()
             elif path.endswith("/state-versions") and self.command == "POST":
                 self._create(json.loads(body)["data"]["attributes"])

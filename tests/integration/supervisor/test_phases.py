@@ -13,6 +13,7 @@ from app.supervisor.control import EVENTS, LOG
 from app.supervisor.spec import Directories, Options, Result, Spec, Workspace
 from tests.integration.supervisor.fake_api import WORKSPACE, FakeApi
 from tests.integration.supervisor.place import WORKSPACE_NAME, Place
+from tests.integration.supervisor.watching import ended
 
 HELLO = {
     "main.tf": """
@@ -29,7 +30,7 @@ def read(path: str | None) -> bytes:
 
 async def carry_out(spawner: Spawner, spec: Spec) -> tuple[Result, str]:
     phase = await spawner.launch(spec, outlives_worker=spec.phase == "apply")
-    result = await phase.wait()
+    result = await ended(phase)
     return result, read(str(phase.control / LOG)).decode()
 
 
@@ -145,7 +146,7 @@ async def test_a_phase_is_never_carried_out_twice(place: Place, spawner: Spawner
 async def test_a_phase_that_is_over_is_not_adopted(place: Place, spawner: Spawner) -> None:
     spec = place.spec("plan", HELLO)
     phase = await spawner.launch(spec, outlives_worker=False)
-    await phase.wait()
+    await ended(phase)
     assert adopt(spec.directories.control) is None
     assert phase.is_over
 
