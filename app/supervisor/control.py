@@ -99,7 +99,7 @@ class ControlDirectory:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put *data* at *path* so that a reader, or a machine that stops, finds the old bytes or the new."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb", opener=_private) as file:
         file.write(data)
         file.flush()
