@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
 
 from starlette.types import ASGIApp
 
-from app import bell, wiring
+from app import bell, events, wiring
 from app import settings as settings_module
 from app.errors import Unavailable
 from app.http import metrics, middleware, signed_urls
@@ -24,6 +22,9 @@ from app.redis_url import AWAY
 from app.secret import Secret
 from app.settings import Settings
 from app.storage import database, keys, objects, streams, valkey
+from app.web import live
+from app.web.errors import refuse
+from app.web.routes import routes as page_routes
 from backend_api.routes import routes as api_routes
 
 
@@ -36,10 +37,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         async with opened(settings):
             yield
 
-    router = Router(routes(settings), lifespan=lifespan)
+    router = Router(routes(settings), lifespan=lifespan, refuse=refuse)
     names.configure(router.words_beside("/app/{organization}"))
     limits = Limits.of(settings)
-    return middleware.stack(router, limits, rate=settings.api_rate_limit, observe=metrics.observe)
+    rate = settings.api_rate_limit
+    return middleware.stack(router, limits, rate=rate, refuse=refuse, observe=metrics.observe)
 
 
 def routes(settings: Settings) -> list[Route]:
@@ -49,7 +51,7 @@ def routes(settings: Settings) -> list[Route]:
         useful={"valkey": valkey_answers(settings)},
         metrics_token=settings.metrics_token,
     )
-    return [*api_routes, *health.routes(), *_pages()]
+    return [*api_routes, *health.routes(), *page_routes]
 
 
 @asynccontextmanager
@@ -67,6 +69,9 @@ async def opened(settings: Settings) -> AsyncIterator[None]:
         await streams.connect(url)
         stack.push_async_callback(streams.close)
         wiring.connect()
+        events.when_run_moves(live.run_moved)
+        live.open_streams()
+        stack.callback(live.end_streams)
         yield
 
 
@@ -90,11 +95,3 @@ def valkey_answers(settings: Settings) -> Check:
             await asking.aclose(close_connection_pool=True)
 
     return answers
-
-
-def _pages() -> list[Route]:
-    """The web pages, where they are installed."""
-    if find_spec("app.web") is None or find_spec("app.web.routes") is None:
-        return []
-    pages: list[Route] = importlib.import_module("app.web.routes").routes
-    return pages

@@ -32,6 +32,13 @@ class Server(uvicorn.Server):
         if self.started and self.ready_fd is not None:
             serve.announce(self.ready_fd)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Event streams have no end of their own, and uvicorn waits for everything that was begun."""
+        from app.web import live
+
+        live.end_streams()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if _is_ignored(number)]

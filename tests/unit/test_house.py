@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = ("app", "backend_api", "github_app", "migrations")
 OURS = {*SHIPPED, "bench", "tests"}
 #: What belongs to a dependency so much that it goes without a version of its own.
-PART_OF = {"pydantic-core": "pydantic", "uvloop": "uvicorn", "httptools": "uvicorn"}
+PART_OF = {"markupsafe": "jinja2", "pydantic-core": "pydantic", "uvloop": "uvicorn", "httptools": "uvicorn"}
 
 
 def normal(name: str) -> str:
