@@ -65,13 +65,14 @@ def settings(parts: Parts, tmp_path: Path, listener: socket.socket) -> Settings:
 @pytest.fixture
 async def opened(settings: Settings, listener: socket.socket) -> AsyncIterator[Settings]:
     url = settings.redis_url.reveal() if settings.redis_url else None
-    async with database.connected(settings), serving(listener):
+    async with database.connected(settings):
         await keys.open_ring(settings)
         objects.connect(settings)
         await bell.connect(url)
         await streams.connect(url)
         wiring.connect()
-        yield settings
+        async with serving(settings, listener):
+            yield settings
         await streams.close()
         await bell.close()
         objects.close()

@@ -65,7 +65,7 @@ async def test_a_plan_without_changes_ends_by_itself(crew: Crew) -> None:
     await runs.confirm(SYSTEM, run)
     await rested(run, "apply")
     again = await rested(await start(ONE, workspace))
-    assert again.status == "planned_and_finished"
+    assert again.status == "planned_and_finished", await whole_log(again)
     assert not again.has_changes
     assert "No changes." in await whole_log(again)
     assert again.input_state_version_id is not None
@@ -93,3 +93,12 @@ async def test_a_destroy_run_leaves_an_empty_state(crew: Crew) -> None:
     workspace = await Workspace.get(id=workspace.id)
     version = await StateVersion.get(id=workspace.current_state_version_id).select_related("content")
     assert json.loads(await read(version.content))["resources"] == []
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_plans_that_run_at_once_on_a_new_worker_do_not_disturb_each_other(crew: Crew) -> None:
+    """Both fill the worker's empty cache of provider schemas."""
+    homes = [await factories.make_workspace(terraform_version="1.11.4") for _ in range(4)]
+    started = [await start(ONE, home) for home in homes]
+    assert {(await rested(run)).status for run in started} == {"planned"}
+    assert set(await Job.all().values_list("losses", flat=True)) == {0}
