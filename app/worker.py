@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import structlog
+import uvloop
 
 from app import bell, ids, wiring
 from app.errors import StateroomError, Unavailable
@@ -61,8 +62,8 @@ CHORES = {
 
 def main(settings: Settings) -> None:
     """Carry out jobs until told to stop."""
-    with alone(settings) as worker_id:
-        asyncio.run(run(settings, worker_id))
+    with alone(settings) as worker_id, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, worker_id))
 
 
 async def run(settings: Settings, worker_id: str) -> None:

@@ -91,7 +91,7 @@ async def prepare(subject: Subject, station: Station, directory: Workdir, uid: i
             f"This worker no longer has {_NAMES.get(job.engine, job.engine)} {job.terraform_version}. Put it into"
             " the worker's tools directory, or set the workspace to a version that is there."
         )
-    values, fingerprint = await snapshot.read(run), await snapshot.fingerprint(run)
+    values, fingerprint = await snapshot.with_fingerprint(run)
     bound = binding.of(run, job, fingerprint, place=str(directory.state) if station.settings.sandbox == "none" else "")
     if subject.is_apply:
         _refuse_if_moved(subject, bound)

@@ -139,8 +139,7 @@ class Kept:
 
     async def save(self) -> dict[str, Any]:
         """Inside a transaction: the objects' rows, and the plan's columns that name them."""
-        for row in self.stored.values():
-            await row.save(force_create=True)
+        await StoredObject.bulk_create(self.stored.values())
         return {**self.columns, **{f"{column}_id": row.id for column, row in self.stored.items()}}
 
 

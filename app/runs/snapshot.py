@@ -28,13 +28,15 @@ async def take(run: Run, values: list[Value]) -> RunSnapshot:
 
 async def read(run: Run) -> list[Value]:
     """The variables *run* was created with."""
+    values, _ = await with_fingerprint(run)
+    return values
+
+
+async def with_fingerprint(run: Run) -> tuple[list[Value], str]:
+    """The variables *run* was created with, and what tells them from any others."""
     kept = await RunSnapshot.get(run_id=run.id)
     rows = orjson.loads(crypto.open_sealed(kept.sealed_variables, context=(_KIND, run.id)))
-    return [Value(**{**row, "value": Secret(row["value"])}) for row in rows]
-
-
-async def fingerprint(run: Run) -> str:
-    return (await RunSnapshot.get(run_id=run.id).only("run_id", "fingerprint")).fingerprint
+    return [Value(**{**row, "value": Secret(row["value"])}) for row in rows], kept.fingerprint
 
 
 def _dump(values: list[Value]) -> bytes:
