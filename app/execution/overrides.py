@@ -80,7 +80,7 @@ def variables(values: Iterable[Value], root: Path, names: Iterable[str]) -> Laid
     return Laid(files, tuple(remarks))
 
 
-_DECLARATION = re.compile(r"""(?<![\w.-])variable[ \t]*(?:"([^"\\$%\n]+)"|([^\W\d][\w-]*))[ \t]*\{""")
+_DECLARATION = re.compile(r"""(?<![\w.-])variable(?:[ \t]*"([^"\\$%\n]+)"|[ \t]+([^\W\d][\w-]*))[ \t]*\{""")
 _PERHAPS = re.compile(r"""(?m)^\s*variable(?![\w-])(?!\s*=)""")
 
 

@@ -34,7 +34,7 @@ class _Holding:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        while holding.is_set() and not await request.is_disconnected():
+        while holding.is_set() and not await request.is_disconnected():  # noqa: ASYNC110 (it asks both)
             await asyncio.sleep(0.05)
         await Response(STATE, media_type="application/json")(scope, receive, send)
 
