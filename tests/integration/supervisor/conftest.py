@@ -12,7 +12,9 @@ import pytest
 from app.supervisor.client import Spawner
 from tests.integration.supervisor.fake_api import FakeApi
 from tests.integration.supervisor.place import Place
-from tests.integration.supervisor.users import run_as_ordinary
+from tests.integration.supervisor.users import OrdinaryPytest
+
+ORDINARY_PYTEST = pytest.StashKey[OrdinaryPytest]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,15 +24,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> object:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     if parameters.get("user") != "ordinary" or os.geteuid() != 0:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in run_as_ordinary(item):
+    for report in _ordinary_pytest(item.config).run(item):
         item.ihook.pytest_runtest_logreport(report=report)
+    item.session._setupstate.teardown_exact(nextitem)  # as if it had run here
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def _ordinary_pytest(config: pytest.Config) -> OrdinaryPytest:
+    found = config.stash.get(ORDINARY_PYTEST, None)
+    if found is None or not found.is_alive:
+        found = config.stash[ORDINARY_PYTEST] = OrdinaryPytest()
+    return found
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (found := session.config.stash.get(ORDINARY_PYTEST, None)) is not None:
+        found.close()
 
 
 @pytest.fixture

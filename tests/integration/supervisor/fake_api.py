@@ -42,6 +42,7 @@ class FakeApi:
     token: str = TOKEN
     hold: threading.Event = field(default_factory=threading.Event)
     """Until it is set, reads of the other workspace's state are not answered."""
+    other: bytes = b""
     url: str = ""
 
     @property
@@ -101,7 +102,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 self._say(200, {"data": {"id": OTHER, "type": "workspaces", "attributes": {"name": "other"}}})
             elif path == f"/api/v2/workspaces/{OTHER}/current-state-version":
                 api.hold.wait(120)
-                self._current()
+                self._say(200, {"data": self._document(Version("sv-other", 1, "other", "", False, api.other))})
             elif path == f"/api/v2/workspaces/{WORKSPACE}/current-state-version":
                 self._current()
             elif path.endswith("/state-versions") and self.command == "POST":
@@ -139,6 +140,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             return {"id": version.id, "type": "state-versions", "attributes": attributes}
 
         def _object(self, id: str, body: bytes) -> None:
+            if id == "sv-other":
+                self._send(200, api.other)
+                return
             version = next(version for version in api.versions if version.id == id)
             if self.command == "GET":
                 self._send(200, version.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.supervisor import sandbox
-from app.supervisor.spec import Directories, Limits, Spec, Tools, Workspace
+from app.supervisor.spec import Directories, Limits, Result, Spec, Tools, Workspace
 from tests.integration.supervisor.fake_api import TOKEN, WORKSPACE
 
 SLOT_UID = 210_007
@@ -22,11 +23,19 @@ def terraform() -> str:
     return found
 
 
+def running(script: str) -> dict[str, str]:
+    """A configuration whose apply runs *script*."""
+    command = json.dumps(script, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+    return {"main.tf": f'resource "terraform_data" "x" {{\n  provisioner "local-exec" {{ command = {command} }}\n}}'}
+
+
 class Place:
     def __init__(self, root: Path, api_url: str) -> None:
         self.root = root
         self.api_url = api_url
         self.count = 0
+        self.last_control = root
+        self.last_result = Result("lost")
 
     def spec(self, phase: str, configuration: dict[str, str] | None = None, **changes: Any) -> Spec:
         """An order like those the worker makes; *configuration* replaces what lies there."""

@@ -20,7 +20,7 @@ from app.supervisor.client import Spawner, adopt
 from app.supervisor.spec import Limits, Result, Spec
 from app.supervisor.statefile import State
 from tests.integration.supervisor.fake_api import FakeApi
-from tests.integration.supervisor.place import Place
+from tests.integration.supervisor.place import Place, running
 from tests.integration.supervisor.users import REPOSITORY
 from tests.integration.supervisor.watching import descendants, ended, is_alive, log, until, until_log_says
 
@@ -247,9 +247,7 @@ async def test_an_interrupt_during_init_ends_after_it(place: Place, spawner: Spa
 async def test_a_process_tree_ends_with_its_command(place: Place, spawner: Spawner) -> None:
     leave = "for i in 1 2 3; do setsid sleep 302 3>&- & done; sleep 303 3>&- &"
     script = f"exec 3>&1 >/dev/null 2>&1; {leave} echo left them >&3"
-    configuration = {
-        "main.tf": f'resource "terraform_data" "x" {{\n provisioner "local-exec" {{ command = "{script}" }}\n}}'
-    }
+    configuration = running(script)
     spec = await planned(place, spawner, configuration)
     phase = await spawner.launch(spec, outlives_worker=True)
     await until_log_says(spec.directories.control, "left them")

@@ -1,15 +1,17 @@
-"""Run one test as an ordinary user, where the tests themselves run as root.
+"""Run tests as an ordinary user, where pytest itself runs as root.
 
-The test runs in a forked child.  The interpreter, the packages and the checkout may lie below directories that only
-root may enter (`/root`, a `mktemp -d`), so the child gets a view of the machine, its own alone, that can reach them.
+They run in a second pytest, started once, which is told one test after the other.  The interpreter, the packages and
+the checkout may lie below directories that only root may enter (`/root`, a `mktemp -d`), so it gets a view of the
+machine, its own alone, in which it can reach them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import subprocess
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -20,36 +22,75 @@ from _pytest.runner import runtestprotocol
 from app.supervisor import namespaces
 
 ORDINARY = 54_321
-REPOSITORY = Path(__file__).resolve().parents[3]
+HANG = 150.0
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
 
 
-def run_as_ordinary(item: pytest.Item) -> list[pytest.TestReport]:
-    """Set up, call and tear down *item* in a child that is an ordinary user; what pytest has to say of it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            _become_ordinary()
+class OrdinaryPytest:
+    """The second pytest, from this side."""
+
+    def __init__(self) -> None:
+        self._reading, theirs = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.supervisor.users", str(theirs)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs],
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        os.close(theirs)
+        self._answers = os.fdopen(self._reading)
+
+    def run(self, item: pytest.Item) -> list[pytest.TestReport]:
+        """Set up, call and tear down *item* over there; what pytest has to say of it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(item.nodeid.encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._answers.readline() if select.select([self._reading], [], [], HANG)[0] else ""
+        if not answer:
+            self._process.kill()
+            return [self._died(item)]
+        make = item.config.hook.pytest_report_from_serializable
+        return [make(config=item.config, data=data) for data in json.loads(answer)]
+
+    def _died(self, item: pytest.Item) -> pytest.TestReport:
+        said = self._process.communicate()[0].decode(errors="replace")
+        words = f"the pytest of the ordinary user died or did not answer; it said:\n{said}"
+        return pytest.TestReport(item.nodeid, item.location, {}, "failed", words, "call")
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._answers.close()
+
+
+class Loop:
+    """The second pytest's own loop: what it runs, it is told."""
+
+    def __init__(self, answers: int) -> None:
+        self._answers = os.fdopen(answers, "w")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        for line in sys.__stdin__ or ():
+            item = items[line.rstrip("\n")]
+            session._setupstate.teardown_exact(item)
             reports = runtestprotocol(item, log=False, nextitem=cast(pytest.Item, _Sibling(item)))
-            told = [item.config.hook.pytest_report_to_serializable(config=item.config, report=it) for it in reports]
-            with os.fdopen(writing, "w") as pipe:
-                json.dump(told, pipe)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    assert said, "the child that was to run this test as an ordinary user died; its own words are above"
-    return [
-        item.config.hook.pytest_report_from_serializable(config=item.config, data=data) for data in json.loads(said)
-    ]
+            tell = item.config.hook.pytest_report_to_serializable
+            told = [tell(config=item.config, report=report) for report in reports]
+            self._answers.write(json.dumps(told) + "\n")
+            self._answers.flush()
+        return True
 
 
 class _Sibling:
-    """Another test beside *item*, so that nothing is torn down in the child that the parent still needs."""
+    """Another test beside *item*: what they share stays up between the two."""
 
     def __init__(self, item: pytest.Item) -> None:
         self._parents = item.listchain()[:-1]
@@ -58,7 +99,7 @@ class _Sibling:
         return self._parents
 
 
-def _become_ordinary() -> None:
+def become_ordinary() -> None:
     namespaces.unshare(namespaces.CLONE_NEWNS)
     namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_SLAVE)
     for path in {Path(sys.base_prefix), Path(sys.prefix), REPOSITORY}:
@@ -90,3 +131,13 @@ def _show_only(directory: Path, entries: Iterable[Path]) -> None:
         namespaces.mount(f"/proc/self/fd/{handle}", str(entry), None, namespaces.MS_BIND | namespaces.MS_REC)
     for entry, target in links.items():
         entry.symlink_to(target)
+
+
+def main(answers: int) -> int:
+    become_ordinary()
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=sys", str(HERE)]
+    return int(pytest.main(options, plugins=[Loop(answers)]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(int(sys.argv[1])))
