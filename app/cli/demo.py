@@ -196,9 +196,8 @@ def _login_link(data: Path) -> subprocess.Popen[bytes]:
 def _tell(data: Path, url: str, link: str, interactive: bool) -> None:
     """Where to look at it, and how to go on with a configuration of one's own."""
     host = url.partition("://")[2]
-    say(
-        f"\nThat ran on the server.  The run, in a browser:\n  {url}/app/{ORGANIZATION}/{WORKSPACE}/runs/{_run_id(data, url)}"
-    )
+    page = f"{url}/app/{ORGANIZATION}/{WORKSPACE}/runs/{_run_id(data, url)}"
+    say(f"\nThat ran on the server.  The run, in a browser:\n  {page}")
     say(f"Sign in with this link first (it works once, within the hour):\n  {link}")
     print(f"Browsers do not know the certificate; {_short(data / 'ca.pem')} is the authority that made it.")
     if not interactive:

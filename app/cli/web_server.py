@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.cli import serve
 from app.errors import StateroomError
@@ -53,10 +56,11 @@ def run(settings: Settings, *, listen_fd: int | None = None, ready_fd: int | Non
     from app.cli import instance
 
     certificate, key = _certificate(settings)
+    if listen_fd is None:  # else `up` has seen to it
+        asyncio.run(_check_schema(settings))
     listener = socket.socket(fileno=listen_fd) if listen_fd else instance.listen(settings.host, settings.port)
     config = uvicorn.Config(
-        "app.asgi:create_app",
-        factory=True,
+        _application(settings),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -75,6 +79,40 @@ def run(settings: Settings, *, listen_fd: int | None = None, ready_fd: int | Non
     server.run(sockets=[listener])
     if not server.started:
         sys.exit(1)
+
+
+def _application(settings: Settings) -> ASGIApp:
+    """The application, which says in a sentence why it does not start, where there is one."""
+    from app.asgi import create_app
+
+    app = create_app(settings)
+
+    async def explained(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+
+        async def without_trace(message: Message) -> None:
+            """The framework sends the trace as a message, whatever was raised."""
+            await send({**message, "message": ""} if message["type"].endswith(".failed") else message)
+
+        try:
+            await app(scope, receive, without_trace)
+        except StateroomError as error:
+            print(f"stateroom: {error.sentence}", file=sys.stderr, flush=True)
+            raise
+        except Exception:
+            traceback.print_exc()
+            raise
+
+    return explained
+
+
+async def _check_schema(settings: Settings) -> None:
+    from app.storage import database, migrating
+
+    async with database.connected(settings):
+        await migrating.check(settings)
 
 
 def _certificate(settings: Settings) -> tuple[str | None, str | None]:

@@ -29,6 +29,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for up in started:
         up.end()
+    left = tmp_path / "data"
+    assert eventually(lambda: processes_on(left) == []), processes_on(left)
 
 
 def refusal(up: Up) -> str:

@@ -89,7 +89,6 @@ class Up:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
-        assert eventually(lambda: not processes_on(self.data)), processes_on(self.data)
 
     def children(self) -> dict[str, int]:
         """The pid of `web`, `worker` and `valkey`, as far as they run."""
@@ -136,14 +135,18 @@ class Up:
 
 def processes_on(data: Path) -> list[int]:
     """Every process that was started for *data*.  Zombies are gone already, whoever should bury them."""
-    mark = f"STATEROOM_DATA_DIR={data}"
-    return [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdecimal()
-        and mark in _read(int(entry.name), "environ").split("\0")
-        and _is_running(int(entry.name))
-    ]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [pid for pid in pids if _is_for(pid, data) and _is_running(pid)]
+
+
+def _is_for(pid: int, data: Path) -> bool:
+    """By its environment; Valkey writes its title over that, and works in its directory."""
+    if f"STATEROOM_DATA_DIR={data}" in _read(pid, "environ").split("\0"):
+        return True
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(data)
+    except OSError:
+        return False
 
 
 def _is_running(pid: int) -> bool:
