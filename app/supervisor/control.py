@@ -84,7 +84,7 @@ class ControlDirectory:
             raise Taken(f"{self.path} belongs to a supervisor that is alive") from None
         if (self.path / IDENTITY).exists():
             raise Taken(f"{self.path} has been used by a supervisor before")
-        write_whole(self.path / IDENTITY, json.dumps(asdict(Identity.mine(spec))).encode())
+        write_whole(self.path / IDENTITY, json.dumps(asdict(Identity.mine(spec))).encode(), lasting=False)
 
     def note(self, event: str, **details: Any) -> None:
         """Write down that *event* happened.  A full disk ends no phase for that."""
@@ -97,13 +97,14 @@ class ControlDirectory:
         write_whole(self.path / RESULT, result.encode())
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put *data* at *path* so that a reader, or a machine that stops, finds the old bytes or the new."""
+def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Put *data* at *path* so that a reader finds the old bytes or the new; if *lasting*, also after a power cut."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb", opener=_private) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
@@ -114,7 +115,7 @@ def _private(path: str, flags: int) -> int:
 def identity(control: Path) -> Identity | None:
     try:
         return Identity(**json.loads((control / IDENTITY).read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # or one that a power cut left empty
         return None
 
 

@@ -43,7 +43,7 @@ def take(spec: Spec, cache: Path | None) -> Path | None:
     if data is None:
         return None
     here = Path(spec.directories.control, SCHEMAS)
-    write_whole(here, data)
+    write_whole(here, data, lasting=False)
     return here
 
 
