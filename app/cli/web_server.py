@@ -36,10 +36,12 @@ class Server(uvicorn.Server):
             serve.announce(self.ready_fd)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Event streams have no end of their own, and uvicorn waits for everything that was begun."""
+        """Event streams and held reads go on for long, and uvicorn waits for everything that was begun."""
         from app.web import live
+        from backend_api import log_reads
 
         live.end_streams()
+        log_reads.end_held()
         await super().shutdown(sockets)
 
     @contextmanager
