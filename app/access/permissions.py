@@ -7,8 +7,9 @@ right.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 from app.access.actors import Actor, Kind
 from app.errors import Forbidden, NotFound
@@ -93,11 +94,12 @@ RUN_TOKEN_ACTIONS: dict[Reach, frozenset[str]] = {
 _RUN_TOKEN_MAY = frozenset().union(*RUN_TOKEN_ACTIONS.values())
 
 
-class InOrganization(Protocol):
-    """What the question needs to know of a workspace (`organization_id`) or an organization (`id`)."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A workspace as far as the question needs to know it, where its row was not read."""
 
-    @property
-    def id(self) -> str: ...
+    id: str
+    organization_id: str
 
 
 def level_of(actor: Actor, organization_id: str) -> Level:

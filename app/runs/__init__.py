@@ -11,6 +11,7 @@ from app.runs.actions import (
     find,
     force_cancel,
     run_variable,
+    show,
     visible,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "find",
     "force_cancel",
     "run_variable",
+    "show",
     "visible",
 ]

@@ -12,13 +12,14 @@ from tortoise.queryset import QuerySet
 
 from app import clock, events, ids, settings, variables
 from app.access.actors import Actor, Kind
-from app.access.permissions import grants, require
+from app.access.permissions import Level, Place, grants, level_of, require
 from app.configurations.models import ConfigurationVersion
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.jobs import queue as jobs
 from app.runs import lifecycle, moves, queue, snapshot
 from app.runs.models import Apply, Comment, Plan, Run, RunEvent
 from app.secret import Secret
+from app.storage import hot
 from app.storage.database import in_transaction
 from app.variables.precedence import Value
 from app.workspaces import versions
@@ -68,6 +69,19 @@ async def find(actor: Actor, run_id: str) -> Run:
     if run is None:
         raise NotFound("There is no such run, or you may not see it.")
     await require(actor, "run:read", run.workspace)
+    return run
+
+
+async def show(actor: Actor, run_id: str) -> Run:
+    """`find` without the workspace, by one quick query: every client asks this every second."""
+    run = await hot.first(
+        Run,
+        "it.id = {} AND EXISTS (SELECT 1 FROM workspaces w WHERE w.id = it.workspace_id AND w.deleted_at IS NULL)",
+        run_id,
+    )
+    if run is None or level_of(actor, run.organization_id) is Level.NONE:
+        raise NotFound("There is no such run, or you may not see it.")
+    await require(actor, "run:read", Place(run.workspace_id, run.organization_id))
     return run
 
 

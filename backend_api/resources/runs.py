@@ -144,7 +144,7 @@ async def index(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """GET /runs/{id}"""
-    return await RunResource.one(request, await _run(request))
+    return await RunResource.one(request, await runs.show(actor_of(request), request.path_params["id"]))
 
 
 async def create(request: Request) -> Response:
