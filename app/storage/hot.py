@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Model)
 
 
 async def first(model: type[M], condition: str, *values: Any) -> M | None:
-    """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` stands for the next of *values*."""
+    """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` is the next of *values*."""
     rows = await database.client().execute_query_dict(_statement(model, condition, database.dialect()), list(values))
     return model._init_from_db(**rows[0]) if rows else None
 
