@@ -47,8 +47,6 @@ def error_object(refusal: Refusal, pointer: str | None = None) -> dict[str, obje
     return said | ({"source": {"pointer": pointer}} if pointer else {})
 
 
-def error_document(
-    status: int, errors: list[dict[str, object]], headers: Mapping[str, str] | None = None
-) -> Response:
+def error_document(status: int, errors: list[dict[str, object]], headers: Mapping[str, str] | None = None) -> Response:
     body = orjson.dumps({"errors": errors})
     return Response(body, status, dict(headers or {}), media_type=JSON_API)

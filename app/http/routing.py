@@ -56,14 +56,9 @@ class Route:
         return tuple(match[1] for part in self.segments if (match := _PARAMETER.fullmatch(part)))
 
 
-def under(
-    prefix: str, routes: Iterable[Route], *, around: Callable[[Endpoint], Endpoint] | None = None
-) -> list[Route]:
+def under(prefix: str, routes: Iterable[Route], *, around: Callable[[Endpoint], Endpoint] | None = None) -> list[Route]:
     """*routes* moved below *prefix*, each endpoint wrapped by *around* (errors into documents, say)."""
-    return [
-        replace(r, path=prefix + r.path, endpoint=around(r.endpoint) if around else r.endpoint)
-        for r in routes
-    ]
+    return [replace(r, path=prefix + r.path, endpoint=around(r.endpoint) if around else r.endpoint) for r in routes]
 
 
 @dataclass

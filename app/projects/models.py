@@ -11,9 +11,7 @@ class Project(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     organization_id: str
-    organization: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Organization", related_name="projects"
-    )
+    organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name="projects")
     name = fields.CharField(max_length=40)
     description = fields.CharField(max_length=256, default="")
     is_default = fields.BooleanField(default=False)

@@ -11,9 +11,7 @@ class Variable(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     workspace_id: str
-    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
-        "models.Workspace", related_name="variables"
-    )
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Workspace", related_name="variables")
     key = fields.CharField(max_length=128)
     sealed_value = fields.BinaryField()
     description = fields.CharField(max_length=512, default="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("opened")
 TOOLS = {"terraform/1.11.4"}
 
 
-async def a_run(organization: Organization | None = None, **given: bool) -> str:
+async def a_run(organization: Organization | None = None, **given: Any) -> str:
     workspace = await factories.make_workspace(organization, terraform_version="1.11.4")
     return (await factories.make_run(workspace, **given)).id
 
