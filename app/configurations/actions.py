@@ -46,7 +46,8 @@ def visible(actor: Actor) -> QuerySet[ConfigurationVersion]:
 
 
 async def find(actor: Actor, version_id: str) -> ConfigurationVersion:
-    version = await visible(actor).select_related("workspace").get_or_none(id=version_id)
+    # Not joined: PostgreSQL would cut the aliases of the workspace's longest columns.
+    version = await visible(actor).prefetch_related("workspace").get_or_none(id=version_id)
     if version is None:
         raise NotFound(f"There is no configuration version {version_id}, or you may not see it.")
     return version
@@ -185,7 +186,9 @@ async def _sha256(chunks: AsyncIterable[bytes]) -> str:
 
 async def _of_living_workspace(version_id: str) -> ConfigurationVersion:
     version = (
-        await ConfigurationVersion.filter(id=version_id, workspace__deleted_at=None).select_related("workspace").first()
+        await ConfigurationVersion.filter(id=version_id, workspace__deleted_at=None)
+        .prefetch_related("workspace")
+        .first()
     )
     if version is None:
         raise NotFound("There is no such configuration version (any more); create another one.")

@@ -44,7 +44,7 @@ async def find(actor: Actor, output_id: str) -> StateVersionOutput:
     """One output.  Raises NotFound, Forbidden."""
     output = (
         await StateVersionOutput.filter(id=output_id, state_version__workspace__deleted_at=None)
-        .select_related("state_version__workspace")
+        .prefetch_related("state_version__workspace")  # joined, PostgreSQL would cut the columns' long aliases short
         .first()
     )
     if output is None:
