@@ -38,9 +38,8 @@ class RunTokenRoute:
     pattern: str
 
 
-#: The whole of what a run may call.  The API refuses any other route by name before it looks anything up,
-#: and the proxy of the run's sandbox passes no other path.  Signed addresses (`app.http.signed_urls.PATH`)
-#: need no token.
+#: The whole of what a run may call; the API refuses any other route by name before it looks anything up.  The proxy of
+#: the run's sandbox keeps a narrower list of its own.  Signed addresses (`app.http.signed_urls.PATH`) need no token.
 RUN_TOKEN_ROUTES: tuple[RunTokenRoute, ...] = (
     RunTokenRoute("GET", "/.well-known/terraform.json"),
     RunTokenRoute("GET", "/api/v2/"),

@@ -67,7 +67,7 @@ class WorkspaceResource(Resource):
     inherits_project_auto_destroy = Attribute(lambda ws: False)
     project_remote_state = Attribute(lambda ws: False, type=bool, writable=True)
 
-    organization = ToOne("organizations", lambda ws: ws.organization)
+    organization = ToOne("organizations", lambda ws: Ref("organizations", ws.organization.name))
     project = ToOne("projects", writable=True)
     current_run = ToOne("runs", loader=workspace_parts.current_runs)
     latest_run = ToOne("runs")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,9 +14,9 @@ from app.access import tokens
 from app.access.models import User
 from app.organizations.models import Organization
 from app.settings import Settings
-from app.storage import database, migrating
 from tests import factories
 from tests.api import EXTERNAL_URL, Client
+from tests.integration.conftest import migrated
 from tests.services import Parts
 
 
@@ -26,7 +24,7 @@ from tests.services import Parts
 async def settings(parts: Parts, tmp_path: Path) -> Settings:
     return settings_module.load(
         data_dir=tmp_path,
-        database_url=parts.prepared(_migrated, "migrated"),
+        database_url=parts.prepared(migrated, "migrated"),
         objects_url=parts.objects_url,
         objects_options=parts.objects_options,
         external_url=EXTERNAL_URL,
@@ -71,26 +69,3 @@ async def stranger(anonymous: Client, opened: Settings) -> Client:
     mallory = await factories.make_user("mallory")
     await factories.make_organization("evil", owner=mallory)
     return await anonymous.as_user(mallory)
-
-
-def _migrated(url: str) -> None:
-    """Fill the database at *url*, from a thread of its own: this one's loop is busy with the test."""
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            asyncio.run(_migrate(url))
-        except BaseException as problem:
-            failed.append(problem)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-
-
-async def _migrate(url: str) -> None:
-    settings = settings_module.Settings(database_url=url)  # type: ignore[arg-type]
-    async with database.connected(settings):
-        await migrating.migrate(settings)

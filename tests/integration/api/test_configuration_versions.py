@@ -97,7 +97,7 @@ async def test_the_same_bytes_again_are_a_success_and_others_are_not(client: Cli
 
 
 async def test_of_several_uploads_at_once_one_counts(client: Client, workspace: Workspace, tmp_path: Path) -> None:
-    id, url = await begin(client, workspace)
+    _, url = await begin(client, workspace)
     archives = [factories.archive({"a.tf": str(number)}) for number in range(6)]
     answers = await asyncio.gather(*(put(client, url, archive) for archive in archives))
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 5]
@@ -239,7 +239,8 @@ async def test_strangers_see_no_version(client: Client, stranger: Client, worksp
 async def test_wrong_requests_are_422_by_name(client: Client, workspace: Workspace) -> None:
     path = f"/workspaces/{workspace.id}/configuration-versions"
     for attribute in ("auto-queue-runs", "speculative", "provisional"):
-        for value in ("yes", 1, None, []):
+        wrong: list[Any] = ["yes", 1, None, []]
+        for value in wrong:
             response = await client.post(path, document("configuration-versions", {attribute: value}))
             assert response.status_code == 422
             assert error(response)["source"]["pointer"] == f"/data/attributes/{attribute}"

@@ -61,6 +61,7 @@ async def test_a_consumer_must_be_another_workspace_of_the_organization(
     for id in (a.id, made.json()["data"]["id"], "ws-none", "x" * 300):
         assert (await client.post(path(a), these(b.id, id))).status_code == 422
         assert (await client.patch(path(a), these(b.id, id))).status_code == 422
-    for body in ({}, {"data": {}}, {"data": [{"type": "runs", "id": "x"}]}, {"data": [{"type": "workspaces"}]}):
+    bodies: list[Any] = [{}, {"data": {}}, {"data": [{"type": "runs", "id": "x"}]}, {"data": [{"type": "workspaces"}]}]
+    for body in bodies:
         assert (await client.post(path(a), body)).status_code == 422
     assert await names(client, a) == []

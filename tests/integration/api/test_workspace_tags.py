@@ -99,7 +99,15 @@ async def test_a_wrong_tag_is_422_and_nothing_is_changed(client: Client, workspa
         assert (await client.patch(f"{id}/tag-bindings", binding)).status_code == 422, key
         flat = {"data": [{"type": "tags", "attributes": {"name": key}}]}
         assert (await client.post(f"{id}/relationships/tags", flat)).status_code == 422, key
-    for body in ({"data": {}}, {"data": [5]}, {"data": [{"type": "runs"}]}, {}, {"data": [{"type": "tags"}]}, []):
+    bodies: list[Any] = [
+        {"data": {}},
+        {"data": [5]},
+        {"data": [{"type": "runs"}]},
+        {},
+        {"data": [{"type": "tags"}]},
+        [],
+    ]
+    for body in bodies:
         assert (await client.patch(f"{id}/tag-bindings", body)).status_code in (400, 422), body
         assert (await client.post(f"{id}/relationships/tags", body)).status_code in (400, 422), body
     value = {"data": [{"type": "tag-bindings", "attributes": {"key": "a", "value": "x" * 257}}]}
