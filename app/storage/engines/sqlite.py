@@ -30,6 +30,8 @@ REFUSALS = {
     "disk is full": "The disk that holds the database is full. Nothing was changed; free some space.",
     "disk I/O error": "The disk that holds the database cannot be written or read. Nothing was changed.",
     "readonly database": "The database is read-only. Make its file and its directory writable.",
+    "file is not a database": "The database file is not one. Restore it from a backup, or name another.",
+    "malformed": "The database file is damaged. Restore it from a backup.",
     "unable to open": "The database cannot be opened. Its directory must exist and belong to our user.",
 }
 
@@ -56,7 +58,7 @@ class Connection(ConnectionWrapper[aiosqlite.Connection]):
                 await settle(thread_idle(self.connection))
         finally:
             self._lock.release()
-        if isinstance(exc_val, sqlite3.OperationalError) and (sentence := refusal(exc_val)):
+        if isinstance(exc_val, sqlite3.DatabaseError) and (sentence := refusal(exc_val)):
             raise sentence from exc_val
 
 
@@ -68,8 +70,22 @@ class Client(Hooked, SqliteClient):
         return Transaction(TransactionClient(self), self._lock)
 
     async def create_connection(self, with_db: bool) -> None:
-        with refusals():
-            await super().create_connection(with_db)
+        """Open the file with every pragma in force, or leave nothing: neither half a connection nor a thread."""
+        if self._connection:
+            return
+        connection = aiosqlite.connect(self.filename, isolation_level=None)
+        try:
+            with refusals():
+                await connection
+                connection._conn.row_factory = sqlite3.Row
+                for pragma, value in self.pragmas.items():
+                    await connection.execute_fetchall(f"PRAGMA {pragma}={value}")
+        except BaseException:
+            await connection.close()
+            await asyncio.to_thread(connection._thread.join)
+            raise
+        self._connection = connection
+        await self._post_connect()
 
     async def close(self) -> None:
         await settle(super().close())
@@ -185,7 +201,7 @@ async def thread_idle(connection: Any) -> None:
 def refusals() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise refusal(error) or OperationalError(error) from error
 
 

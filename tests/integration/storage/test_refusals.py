@@ -86,6 +86,19 @@ async def test_a_database_that_cannot_be_opened_is_told(parts: Settings) -> None
                 await asyncio.wait_for(attempt(), 10)
 
 
+@pytest.mark.parametrize("parts", FILES, indirect=True)
+async def test_a_file_that_is_no_database_is_told_and_leaves_no_half_open_connection(parts: Settings) -> None:
+    path = database.sqlite_path(parts)
+    path.write_text("not a database, " * 1000)
+    async with database.connected(parts):
+        for attempt in (database.ping, write_in_transaction):
+            with pytest.raises(Unavailable, match="is not one"):
+                await asyncio.wait_for(attempt(), 10)
+        path.unlink()
+        [found] = await database.client().execute_query_dict("PRAGMA foreign_keys")
+        assert found["foreign_keys"] == 1
+
+
 @pytest.mark.parametrize("parts", SERVERS, indirect=True)
 async def test_a_connection_that_the_server_ends_is_told_and_replaced(opened: Settings) -> None:
     async def alone() -> None:
