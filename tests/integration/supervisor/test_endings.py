@@ -17,6 +17,7 @@ import pytest
 
 from app.supervisor import client
 from app.supervisor.client import Spawner, adopt
+from app.supervisor.control import JOURNAL
 from app.supervisor.spec import Limits, Result, Spec
 from app.supervisor.statefile import State
 from tests.integration.supervisor.fake_api import FakeApi
@@ -122,6 +123,7 @@ async def test_an_apply_outlives_its_worker_and_is_adopted(place: Place, api: Fa
         await process.wait()
         await until(lambda: not is_alive(its_spawner), "the spawner has gone with its worker")
         assert is_alive(supervisor)
+        assert os.readlink(f"/proc/{supervisor}/fd/1") == "/dev/null", "it holds nothing of its worker's"
         phase = adopt(spec.directories.control)
         assert phase is not None
         assert phase.pid == supervisor
@@ -176,6 +178,7 @@ async def test_a_supervisor_that_is_killed_leaves_every_finished_resource(
     assert result.outcome == "lost"
     assert result.state.left is not None
     left = State.parse(read(result.state.left))
+    assert resources(read(f"{spec.directories.control}/{JOURNAL}")) >= told, "out of the run's reach"
     assert resources(left.data) >= told >= {"r1", "r2", "r3"}
     assert (left.serial, left.lineage) == (result.state.serial, result.state.lineage)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,24 @@ def test_a_link_in_the_files_place_is_refused(root: Path) -> None:
     (root / "plan").symlink_to("../secret")
     with pytest.raises(Refused):
         open_inside(root, "plan")
+
+
+def test_a_file_exchanged_for_a_link_after_the_first_look_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "plan").write_text("content")
+    look = os.stat
+
+    def exchange(name: str, **options: Any) -> os.stat_result:
+        found = look(name, **options)
+        (root / "plan").unlink()
+        (root / "plan").symlink_to("../secret")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.supervisor.collect.os.stat", exchange)
+        with pytest.raises(Refused):
+            open_inside(root, "plan")
 
 
 def test_a_link_in_the_place_of_a_directory_is_refused(root: Path) -> None:
