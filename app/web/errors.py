@@ -35,7 +35,7 @@ class Look:
 
 
 LOOKS: dict[type[StateroomError], Look] = {
-    NotFound: Look(404, "There is nothing here", "Or nothing you may see."),
+    NotFound: Look(404, "There is nothing here"),
     Forbidden: Look(403, "You may not do this"),
     Conflict: Look(409, "It moved on meanwhile", "Nothing was changed. Look at it again, then decide."),
     Invalid: Look(422, "This was not accepted", "Nothing was changed. Go back, correct it and send it again."),

@@ -211,9 +211,11 @@ class Watching:
         if name is not None:
             self._reading = self._reading or asyncio.ensure_future(self._read(name))
             waits_for.add(self._reading)
-        await asyncio.wait(waits_for, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait(waits_for, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
         is_new = self.news.is_set()
-        news.cancel()
         self.news.clear()
         lines = ""
         if name is not None and self._reading is not None and self._reading.done():
@@ -281,7 +283,9 @@ class Watching:
         """The targets on the page whose markup differs from what they were last given."""
         view = self._view
         drawn = {target: render(template, view=view) for target, template in PIECES.items()}
-        drawn |= {f"#head-{s.name}": render("runs/_head.html", view=view, stage=s) for s in view.stages}
+        for piece in ("head", "foot"):
+            template = f"runs/_{piece}.html"
+            drawn |= {f"#{piece}-{s.name}": render(template, view=view, stage=s) for s in view.stages}
         changed = {target: markup for target, markup in drawn.items() if self._sent.get(target) != markup}
         self._sent |= changed
         return changed

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 from app import access, clock, links
 from app.access.actors import Actor
@@ -15,8 +14,11 @@ from app.runs.lifecycle import Row
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
 from app.runs.queue import Waiting
 from app.web import words
+from app.web.words import moment
 from app.workspaces.models import Workspace
 
+#: A shorter wait is none.
+AT_ONCE = timedelta(seconds=2)
 #: Whoever an event names that the reader does not know any more.
 STRANGER = "somebody who is no member any more"
 SYSTEM = "Stateroom"
@@ -55,7 +57,7 @@ BUTTONS = (
         None,
         "run:comment",
         style="btn-quiet",
-        question="Add a comment",
+        question="Comment on this run of {}",
         consequence="It appears in the run's timeline.",
         verb="Add Comment",
         comment="needed",
@@ -66,7 +68,7 @@ BUTTONS = (
         "is-force-cancelable",
         "run:force-cancel",
         style="btn-danger",
-        question="Force-cancel this run?",
+        question="Force-cancel this run of {}?",
         consequence="The run ends now, without waiting for terraform. What terraform was doing may be missing from the"
         " state.",
         verb="Force Cancel Run",
@@ -76,7 +78,7 @@ BUTTONS = (
         "Cancel Run…",
         "is-cancelable",
         "run:apply",
-        question="Cancel this run?",
+        question="Cancel this run of {}?",
         consequence="Terraform is interrupted and saves its state; what it has changed already stays changed.",
         verb="Cancel Run",
     ),
@@ -85,7 +87,7 @@ BUTTONS = (
         "Discard Run…",
         "is-discardable",
         "run:apply",
-        question="Discard this run?",
+        question="Discard this run of {}?",
         consequence="Nothing is applied, and the workspace is free for the next run.",
         verb="Discard Run",
     ),
@@ -95,7 +97,7 @@ BUTTONS = (
         "is-confirmable",
         "run:apply",
         style="btn-main",
-        question="Apply this plan?",
+        question="Apply this plan to {}?",
         consequence="Exactly this plan is applied; if the state, the configuration or a variable moved meanwhile, the"
         " apply stops before it starts.",
         verb="Confirm & Apply",
@@ -115,6 +117,7 @@ class Stage:
     has_log: bool
     is_open: bool
     masked: int
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,9 @@ class RunView:
         took = words.between(clock.wire(self.run.created_at), started)
         row = lifecycle.PHASE_ROWS["finished" if started else "pending"]
         if started:
-            what = "Its turn has come"
+            what = (
+                "Waited for its turn" if moment(started) - self.run.created_at > AT_ONCE else "Nothing was in the way"
+            )
         elif lifecycle.is_final(self.run):
             what = "It ended before its turn came"
         else:
@@ -251,7 +256,8 @@ async def _stage(view: RunView, phase: Phase) -> Stage:
     row = lifecycle.PHASE_ROWS[status]
     times = lifecycle.phase_timestamps(run, name)
     waits_for_a_person = lifecycle.is_confirmable(run)
-    has_log = "started-at" in times or await logs.length(phase.id) > 0
+    length = await logs.length(phase.id)
+    has_log = "started-at" in times or length > 0
     return Stage(
         name=name,
         title=name.capitalize(),
@@ -261,6 +267,7 @@ async def _stage(view: RunView, phase: Phase) -> Stage:
         has_log=has_log,
         is_open=has_log and (row.tone in ("run", "bad") or (is_plan and waits_for_a_person)),
         masked=phase.masked_count,
+        length=length,
     )
 
 
@@ -306,9 +313,10 @@ def _said(events: list[RunEvent], comments: list[Comment], names: dict[str, str]
 
 def _line(event: RunEvent, bodies: dict[str, str], names: dict[str, str]) -> Said:
     body = bodies.get(event.comment_id or "")
-    row: Any = lifecycle.ROWS[lifecycle.Status(event.status)]
+    row: Row = lifecycle.ROWS[lifecycle.Status(event.status)]
     if event.action in DEEDS and (event.actor_id is not None or event.action == "create"):
         what, icon = DEEDS[event.action]
         return Said(name_of(event.actor_id, names), what, icon, "idle", event.created_at, body)
     what = event.description or EVENTS.get(event.action) or row.passed or row.label
-    return Said(None, what, row.icon, row.tone, event.created_at, body)
+    tone, icon = ("ok", "check") if row.passed else (row.tone, row.icon)
+    return Said(None, what, icon, tone, event.created_at, body)

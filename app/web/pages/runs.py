@@ -165,15 +165,16 @@ async def _text(phase_id: str) -> AsyncIterator[bytes]:
 def _asks(button: Button) -> Endpoint:
     async def ask(request: Request) -> Response:
         view = await find(request)
+        doomed = view.plan.resource_destructions if button.slug == "confirm" else None
         return page(
             request,
             "ask.html",
-            question=button.question,
-            sentences=[f"{view.run.message} · {view.workspace.name}", *_figures(view, button), button.consequence],
+            question=button.question.format(view.workspace.name),
+            sentences=[view.run.message, *_figures(view, button), button.consequence],
             action=f"{view.address}/{button.slug}",
             comment=button.comment,
-            button=button.verb,
-            button_class=button.style if button.style != "btn-quiet" else "btn-main",
+            button=f"Apply and destroy {doomed}" if doomed else button.verb,
+            button_class="btn-danger" if doomed else button.style.replace("btn-quiet", "btn-main"),
             back=view.address,
             back_label="Back to the run",
         )

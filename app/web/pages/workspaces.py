@@ -91,7 +91,8 @@ async def show_variables(request: Request) -> Response:
         (heading, empty, [_shown(variable) for variable in found if variable.category == category])
         for category, heading, empty in KINDS
     ]
-    return page(request, "workspaces/variables.html", workspace=workspace, kinds=kinds, curl=_curl(workspace))
+    document, curl = _curl(workspace)
+    return page(request, "workspaces/variables.html", workspace=workspace, kinds=kinds, document=document, curl=curl)
 
 
 def _shown(variable: Variable) -> dict[str, Any]:
@@ -105,12 +106,12 @@ def _shown(variable: Variable) -> dict[str, Any]:
     }
 
 
-def _curl(workspace: Workspace) -> str:
+def _curl(workspace: Workspace) -> tuple[str, str]:
+    """How to set a variable without a page: what to send, and the command that sends it."""
     attributes = {"key": "region", "value": "eu-west-1", "category": "terraform", "hcl": False, "sensitive": False}
     document = json.dumps({"data": {"type": "vars", "attributes": attributes}}, indent=2)
     url = f"{settings.current().external_url}/api/v2/workspaces/{workspace.id}/vars"
-    return (
-        f"cat > variable.json <<'END'\n{document}\nEND\n"
+    return document, (
         'curl --fail-with-body -H "Authorization: Bearer $TOKEN" \\\n'
         '  -H "Content-Type: application/vnd.api+json" \\\n'
         f"  -d @variable.json {url}"
