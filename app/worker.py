@@ -225,7 +225,10 @@ class Worker:
                 slot.turn_away()
         applies = sum(slot.is_applying for slot in self.slots)
         if applies:
-            log.warning("waiting for applies; a second signal leaves them to their supervisors", applies=applies)
+            log.warning(
+                "waiting for applies; SIGUSR1 interrupts them, a second SIGTERM leaves them alone",
+                applies=applies,
+            )
 
     def _interrupt(self) -> None:
         for slot in self.slots:
