@@ -43,6 +43,8 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
         await Plan.filter(id=work.subject.phase_id).update(**columns)
 
     verb = _verb(work, result)
+    if verb == "finish":
+        await asyncio.to_thread(work.let_go_of_files)
     changes = {"has_changes": bool(result.has_changes)} if verb == "finish" else {}
     await work.persist(
         lambda: work.move(

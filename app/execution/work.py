@@ -47,6 +47,7 @@ class Work:
     """The control directory of an earlier claim, whose supervisor this one goes on with."""
     is_cancel_wanted: bool = False
     is_kill_wanted: bool = False
+    _files_are_gone: bool = False
     _supervised: Phase | None = None
     _ended: asyncio.Future[Result] | None = None
 
@@ -57,8 +58,15 @@ class Work:
     def directory(self) -> Workdir:
         """A name of its own for each claim: a supervisor never finds another's traces."""
         control = self.adopted or self.station.runs / f"{self.claim.job_id}.{self.claim.number}"
-        files = self.station.runs / f"{self.subject.run.id}.files" if self.station.settings.sandbox == "none" else None
-        return Workdir(control, files)
+        if self.station.settings.sandbox != "none" or self._files_are_gone:
+            return Workdir(control)
+        return Workdir(control, self.station.runs / f"{self.subject.run.id}.files")
+
+    def let_go_of_files(self) -> None:
+        """Before the run moves on: an apply made without a sandbox needs its plan's directories for itself, and may
+        begin at once."""
+        self.directory.remove_files()
+        self._files_are_gone = True
 
     def cancel(self) -> None:
         """Interrupt terraform, which saves its state; said again it changes nothing."""

@@ -69,6 +69,10 @@ class Workdir:
     def remove(self) -> None:
         """Take it away, whatever the run made of it; nothing is done if it is gone."""
         _remove(self.control)
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Take away the run's directories where they lie apart."""
         if self.files is not None:
             _remove(self.files)
 

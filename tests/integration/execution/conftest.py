@@ -112,12 +112,14 @@ async def working(settings: Settings, worker_id: str | None = None) -> AsyncIter
         url = settings.redis_url.reveal() if settings.redis_url else None
         tasks.append(asyncio.create_task(wishes.listen(url, nudge)))
         events.when_run_moves(lambda _: doorbell.ring())
-        yield Crew(station, slots, doorbell, gate, adopted)
-        gate.is_closing = True
-        doorbell.ring()
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        try:
+            yield Crew(station, slots, doorbell, gate, adopted)
+        finally:
+            gate.is_closing = True
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
 

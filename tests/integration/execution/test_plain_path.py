@@ -10,10 +10,11 @@ from app import runs
 from app.access.actors import SYSTEM
 from app.jobs.models import Job
 from app.runs.models import Apply, Plan
+from app.settings import Settings
 from app.states.models import StateVersion
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.integration.execution.conftest import Crew, cleared, read, rested, start, whole_log
+from tests.integration.execution.conftest import Crew, cleared, outputs, read, rested, start, whole_log, working
 
 ONE = {
     "main.tf": """
@@ -102,3 +103,14 @@ async def test_plans_that_run_at_once_on_a_new_worker_do_not_disturb_each_other(
     started = [await start(ONE, home) for home in homes]
     assert {(await rested(run)).status for run in started} == {"planned"}
     assert not await Job.filter(losses__gt=0).exists()
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_without_a_sandbox_a_run_is_planned_and_applied_all_the_same(opened: Settings) -> None:
+    async with working(opened.model_copy(update={"sandbox": "none"})):
+        run = await rested(await start(ONE, auto_apply=True), "apply")
+        assert run.status == "applied", await whole_log(run)
+        assert await outputs(await Workspace.get(id=run.workspace_id)) == {"said": "hello"}
+        again = await rested(await start(ONE, await Workspace.get(id=run.workspace_id)))
+        assert again.status == "planned_and_finished"
+        await cleared(opened)
