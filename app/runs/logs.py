@@ -130,7 +130,14 @@ class Writer:
     async def _seal(self, length: int, *, end: bool = False) -> None:
         """Move the first *length* waiting bytes into a segment."""
         content = bytes(self._waiting[:length]) + (CLOSED if end else b"")
-        await _store_segment(self.phase_id, self._organization_id, self._sealed, content, claim=self._claim, end=end)
+        try:
+            await _store_segment(
+                self.phase_id, self._organization_id, self._sealed, content, claim=self._claim, end=end
+            )
+        except Conflict:
+            # Ours, if an earlier attempt was committed and only its answer was lost.
+            if (await _phase(self.phase_id)).log_length != self._sealed + len(content):
+                raise
         del self._waiting[:length]
         self._sealed += len(content)
         if end:

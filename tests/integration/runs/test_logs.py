@@ -1,0 +1,220 @@
+"""A phase's log: what was written is read, byte for byte, from any offset, by anybody, at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from app import clock, ids, runs
+from app import settings as settings_module
+from app.access.actors import SYSTEM
+from app.jobs import claims
+from app.jobs.claims import Claim, Lost
+from app.redis_url import pool
+from app.runs import logs, moves
+from app.runs.logs import Writer
+from app.runs.models import LogSegment, Plan, Run
+from app.settings import Settings
+from app.storage import streams
+from tests import factories
+from tests.integration.conftest import migrated
+from tests.services import Parts
+
+TEXT = "größe 𝄞 日本\n".encode() * 50
+PATIENCE = 30
+
+
+@pytest.fixture
+def settings(parts: Parts, tmp_path: Path) -> Settings:
+    return settings_module.load(
+        data_dir=tmp_path,
+        database_url=parts.prepared(migrated, "migrated"),
+        redis_url=parts.redis_url,
+        objects_url=parts.objects_url,
+        objects_options=parts.objects_options,
+    )
+
+
+@pytest.fixture
+async def run(opened: Settings, parts: Parts) -> AsyncIterator[Run]:
+    """A run that plans."""
+    await streams.connect(parts.redis_url)
+    run = await factories.make_run()
+    claimed = await factories.take_job()
+    await moves.move(run, "start", claim=claimed.claim)
+    yield run
+    await streams.close()
+
+
+async def claim_of(run: Run) -> Claim:
+    [job] = await run.jobs.filter(closed_at=None)  # type: ignore[attr-defined]
+    return Claim(job.id, job.claim, job.worker_id)
+
+
+async def writer(run: Run) -> Writer:
+    made = Writer(ids.plan_id(run.id), run.organization_id, await claim_of(run))
+    await made.open()
+    return made
+
+
+async def whole(run: Run, limit: int = 64 * 1024) -> bytes:
+    found = bytearray()
+    async with asyncio.timeout(PATIENCE):
+        while not found.endswith(b"\x03"):
+            found += await logs.read(ids.plan_id(run.id), len(found), limit, hold=5)
+    return bytes(found)
+
+
+async def forget_streams(parts: Parts) -> None:
+    redis = Redis(connection_pool=pool(parts.redis_url))
+    await redis.flushall()
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_what_is_written_is_read_framed_and_in_pieces_of_any_size(run: Run) -> None:
+    log = await writer(run)
+    for at in range(0, len(TEXT), 7):
+        await log.write(TEXT[at : at + 7])
+    await log.close()
+    for limit in (1, 5, 1000, 65536):
+        assert await whole(run, limit) == b"\x02" + TEXT + b"\x03"
+
+
+async def test_the_same_bytes_come_from_segments_when_the_stream_is_gone(
+    run: Run, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "SEGMENT", 100)
+    log = await writer(run)
+    for at in range(0, len(TEXT), 33):
+        await log.write(TEXT[at : at + 33])
+    assert await LogSegment.all().count() > 5
+    await log.close()
+    await forget_streams(parts)
+    for limit in (3, 250, 65536):
+        assert await whole(run, limit) == b"\x02" + TEXT + b"\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_reader_is_woken_by_the_write_and_holds_nothing_meanwhile(run: Run) -> None:
+    log = await writer(run)
+    plan_id = ids.plan_id(run.id)
+    reading = [asyncio.create_task(logs.read(plan_id, 1, 65536, hold=20)) for _ in range(50)]
+    late = asyncio.create_task(logs.read(plan_id, 3, 65536, hold=20))
+    await asyncio.sleep(0.3)
+    assert not any(task.done() for task in reading)
+    began = time.monotonic()
+    await log.write(b"line one\n")
+    assert set(await asyncio.gather(*reading)) == {b"line one\n"}
+    assert await late == b"ne one\n"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_reader_with_nothing_new_gets_nothing_after_its_time(run: Run) -> None:
+    await writer(run)
+    began = time.monotonic()
+    assert await logs.read(ids.plan_id(run.id), 1, 65536, hold=0.4) == b""
+    assert 0.3 < time.monotonic() - began < 5
+    assert await logs.read(ids.plan_id(run.id), 10_000, 65536) == b""
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_held_reader_gets_the_end_at_once_and_nothing_after_it(run: Run) -> None:
+    log = await writer(run)
+    await log.write(b"x")
+    held = asyncio.create_task(logs.read(ids.plan_id(run.id), 2, 65536, hold=20))
+    await asyncio.sleep(0.1)
+    await log.close()
+    assert await asyncio.wait_for(held, 5) == b"\x03"
+    assert await asyncio.wait_for(logs.read(ids.plan_id(run.id), 3, 65536, hold=20), 5) == b""
+    assert (await Plan.get(run_id=run.id)).log_closed_at is not None
+
+
+async def test_who_is_overtaken_writes_nothing_and_the_successor_goes_on(run: Run) -> None:
+    first = await writer(run)
+    await first.write(b"first\n")
+    [job] = await run.jobs.filter(closed_at=None)  # type: ignore[attr-defined]
+    assert await claims.seize(job, "wrk-other") is not None
+    second = Writer(ids.plan_id(run.id), run.organization_id, await claim_of(run))
+    assert await second.open()
+    await second.write(b"second\n")
+    with pytest.raises(Lost):
+        await first.write(b"too late\n")
+    with pytest.raises(Lost):
+        await first.close()
+    await second.close()
+    assert await whole(run) == b"\x02first\nsecond\n\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_while_valkey_is_away_readers_fall_behind_but_do_not_starve(
+    run: Run, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await streams.connect("unix:///nonexistent/valkey.sock")
+    log = await writer(run)
+    await log.write(b"one\n")
+    async with asyncio.timeout(PATIENCE):
+        assert await logs.read(ids.plan_id(run.id), 0, 65536, hold=20) == b"\x02one\n"
+    await log.write(b"two\n")
+    await streams.connect(parts.redis_url)
+    await log.write(b"three\n")
+    async with asyncio.timeout(PATIENCE):
+        while not (await Plan.get(run_id=run.id)).log_length >= 14:  # noqa: ASYNC110 (sealed by and by)
+            await asyncio.sleep(0.05)
+    await log.write(b"four\n")
+    await log.close()
+    assert await whole(run) == b"\x02one\ntwo\nthree\nfour\n\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_log_taken_up_again_goes_on_where_it_was(run: Run) -> None:
+    first = await writer(run)
+    await first.write(b"first\n")
+    await first.suspend()
+    second = await writer(run)
+    assert second.position == len(b"\x02first\n")
+    await second.write(b"second\n")
+    await second.close()
+    assert await whole(run) == b"\x02first\nsecond\n\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_phase_that_never_began_reads_as_an_empty_log(run: Run) -> None:
+    waiting = await factories.make_run()
+    assert await logs.read(ids.plan_id(waiting.id), 0, 65536) == b""
+    await runs.cancel(SYSTEM, waiting)
+    for phase_id in (ids.plan_id(waiting.id), ids.apply_id(waiting.id)):
+        assert await logs.read(phase_id, 0, 65536) == b"\x02\x03"
+        assert await logs.read(phase_id, 1, 65536) == b"\x03"
+        assert await logs.read(phase_id, 2, 65536, hold=20) == b""
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_plan_canceled_while_it_waits_to_be_taken_up_again_has_an_end(run: Run) -> None:
+    log = await writer(run)
+    await log.write(b"begun\n")
+    await log.suspend()
+    await moves.move(run, "requeue", claim=await claim_of(run))
+    await runs.cancel(SYSTEM, run)
+    assert await whole(run) == b"\x02begun\n\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_the_log_of_a_force_canceled_run_is_ended_by_a_sweep(run: Run, parts: Parts) -> None:
+    log = await writer(run)
+    await log.write(b"begun\n")
+    long_ago = clock.now() - timedelta(minutes=1)
+    await Plan.filter(run_id=run.id).update(log_closed_at=long_ago)
+    assert await whole(run) == b"\x02begun\n\x03"
+    await logs.end_abandoned()
+    assert (await Plan.get(run_id=run.id)).log_ended
+    await forget_streams(parts)
+    assert await whole(run) == b"\x02begun\n\x03"
+    with pytest.raises(Exception, match=r"written by another|belongs to another"):
+        await log.close()
