@@ -368,20 +368,8 @@ def _describe(version: StateVersion, stored: StoredObject, contents: Contents) -
         }
         for resource in contents.resources
     ]
-    version.modules, version.providers = _tallies(contents)
+    version.modules, version.providers = dict(contents.modules), dict(contents.providers)
     version.resources_processed = True
-
-
-def _tallies(contents: Contents) -> tuple[dict[str, object], dict[str, object]]:
-    """How many of each type, by module and by provider."""
-    modules: dict[str, dict[str, int]] = {}
-    providers: dict[str, dict[str, int]] = {}
-    for resource in contents.resources:
-        kind = resource.type if resource.mode == "managed" else f"data.{resource.type}"
-        for tally, key in ((modules, resource.module), (providers, resource.provider)):
-            of = tally.setdefault(key, {})
-            of[kind] = of.get(kind, 0) + resource.count
-    return dict(modules), dict(providers)
 
 
 async def _keep_outputs(version: StateVersion, contents: Contents) -> None:

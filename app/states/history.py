@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 from app import clock
 from app.states.models import StateVersion
@@ -87,5 +88,6 @@ async def _link(version: StateVersion, before: StateVersion | None) -> str:
 
 
 def _managed(version: StateVersion) -> int:
-    resources = version.resources or []
-    return sum(int(str(row["count"])) for row in resources if row.get("mode") == "managed")
+    """How many resources it manages, from its tallies: the list of names may be cut."""
+    tallies: Any = version.modules or {}
+    return sum(count for of in tallies.values() for kind, count in of.items() if not kind.startswith("data."))

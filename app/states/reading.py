@@ -39,18 +39,37 @@ class Resource:
     count: int
 
 
+#: How many resources are listed by name; of more, only the tallies tell.
+MOST_LISTED = 10_000
+
+Tally = dict[str, dict[str, int]]
+
+
 @dataclass(slots=True)
 class Contents:
+    """`modules` and `providers` say how many instances of each type there are; `resources` names the first of them."""
+
     version: int | None = None
     serial: int | None = None
     lineage: str = ""
     terraform_version: str | None = None
     outputs: list[Output] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)
+    modules: Tally = field(default_factory=dict)
+    providers: Tally = field(default_factory=dict)
+    managed_instances: int = 0
 
-    @property
-    def managed_instances(self) -> int:
-        return sum(resource.count for resource in self.resources if resource.mode == "managed")
+    def count(self, resource: Resource) -> None:
+        if len(self.resources) < MOST_LISTED:
+            self.resources.append(resource)
+        kind = resource.type
+        if resource.mode == "managed":
+            self.managed_instances += resource.count
+        else:
+            kind = f"data.{kind}"
+        for tally, key in ((self.modules, resource.module), (self.providers, resource.provider)):
+            of = tally.setdefault(key, {})
+            of[kind] = of.get(kind, 0) + resource.count
 
 
 class StateReader:
@@ -91,8 +110,7 @@ class _Walker:
         self.is_object = False
         self._path: list[Any] = []  # one entry per open map (its present key) or array (None)
         self._header: dict[str, Any] = {}
-        self._outputs: list[Output] = []
-        self._resources: list[Resource] = []
+        self._contents = Contents()
         self._builder: ijson.ObjectBuilder | None = None  # of the output being read
         self._resource: dict[str, Any] = {}
 
@@ -136,7 +154,7 @@ class _Walker:
             self._output(path[-1], self._builder.value)
             self._builder = None
         elif len(path) == 2 and path[0] == "resources":
-            self._resources.append(_resource(self._resource))
+            self._contents.count(_resource(self._resource))
 
     @staticmethod
     def _is_output(path: list[Any]) -> bool:
@@ -148,23 +166,22 @@ class _Walker:
     def _output(self, name: str, value: Any) -> None:
         if isinstance(value, dict) and "value" in value:
             sensitive = value.get("sensitive") is True
-            self._outputs.append(Output(name, plain(value["value"]), sensitive, plain(value.get("type", "dynamic"))))
+            self._contents.outputs.append(
+                Output(name, plain(value["value"]), sensitive, plain(value.get("type", "dynamic")))
+            )
 
     def _old_resource(self, address: str) -> None:
         mode = "data" if address.startswith("data.") else "managed"
         kind, _, name = address.removeprefix("data.").partition(".")
-        self._resources.append(Resource("root", mode, kind, name, "", 1))
+        self._contents.count(Resource("root", mode, kind, name, "", 1))
 
     def contents(self) -> Contents:
-        header = self._header
-        return Contents(
-            version=_integer(header.get("version")),
-            serial=_integer(header.get("serial")),
-            lineage=str(header.get("lineage") or ""),
-            terraform_version=header.get("terraform_version") or None,
-            outputs=self._outputs,
-            resources=self._resources,
-        )
+        contents, header = self._contents, self._header
+        contents.version = _integer(header.get("version"))
+        contents.serial = _integer(header.get("serial"))
+        contents.lineage = str(header.get("lineage") or "")
+        contents.terraform_version = header.get("terraform_version") or None
+        return contents
 
 
 def _resource(raw: dict[str, Any]) -> Resource:

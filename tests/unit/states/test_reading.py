@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import Invalid
-from app.states.reading import Contents, StateReader
+from app.states.reading import MOST_LISTED, Contents, StateReader
 
 STATE: dict[str, Any] = {
     "version": 4,
@@ -101,3 +101,12 @@ odd_shapes = st.dictionaries(
 @given(odd_shapes, st.integers(1, 40))
 def test_any_json_object_is_read_without_an_accident(shape: dict[str, Any], step: int) -> None:
     read(json.dumps(shape).encode(), step)
+
+
+def test_of_very_many_resources_only_the_first_are_named_and_all_are_counted() -> None:
+    block = {"mode": "managed", "type": "t", "provider": "p", "instances": [{}]}
+    many = {"version": 4, "resources": [{**block, "name": f"r{number}"} for number in range(MOST_LISTED + 5)]}
+    contents = read(json.dumps(many).encode())
+    assert len(contents.resources) == MOST_LISTED
+    assert contents.managed_instances == MOST_LISTED + 5
+    assert contents.modules == {"root": {"t": MOST_LISTED + 5}}
