@@ -17,7 +17,7 @@ import pytest
 
 from app.supervisor import client
 from app.supervisor.client import Spawner, adopt
-from app.supervisor.control import JOURNAL
+from app.supervisor.control import JOURNAL, STDERR
 from app.supervisor.spec import Limits, Result, Spec
 from app.supervisor.statefile import State
 from tests.integration.supervisor.fake_api import FakeApi
@@ -123,7 +123,8 @@ async def test_an_apply_outlives_its_worker_and_is_adopted(place: Place, api: Fa
         await process.wait()
         await until(lambda: not is_alive(its_spawner), "the spawner has gone with its worker")
         assert is_alive(supervisor)
-        assert os.readlink(f"/proc/{supervisor}/fd/1") == "/dev/null", "it holds nothing of its worker's"
+        held = [os.readlink(f"/proc/{supervisor}/fd/{standard}") for standard in (0, 1, 2)]
+        assert held == ["/dev/null", "/dev/null", f"{spec.directories.control}/{STDERR}"], "nothing of its worker's"
         phase = adopt(spec.directories.control)
         assert phase is not None
         assert phase.pid == supervisor
