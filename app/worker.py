@@ -12,7 +12,7 @@ import fcntl
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -167,9 +167,7 @@ class Worker:
         try:
             await _until_all(working, around)
         finally:
-            for task in (*working, *around):
-                task.cancel()
-            await asyncio.gather(*working, *around, return_exceptions=True)
+            await _canceled((*working, *around))
 
     def _slot(self, number: int) -> Slot:
         return Slot(number, self._station, self._bell, self._gate)
@@ -246,6 +244,16 @@ async def _every(seconds: float, name: str, do: Callable[[], Awaitable[object]])
         except Exception:
             log.exception("a chore failed", chore=name)
         await asyncio.sleep(seconds)
+
+
+async def _canceled(tasks: Collection[asyncio.Future[None]]) -> None:
+    """End *tasks*, asking again while one goes on: redis's client now and then swallows a cancellation."""
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_all(working: Sequence[asyncio.Future[None]], around: Sequence[asyncio.Future[None]]) -> None:
