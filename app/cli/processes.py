@@ -24,6 +24,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
+#: A program that stops for so long has something to finish, and one may want to know how to hurry it.
+WORTH_A_WORD = 1.0
 #: A program that ran this long has started well: its next restart is quick again.
 SETTLED_AFTER = 30.0
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -93,6 +95,7 @@ class Child:
     pause: float = FIRST_PAUSE
     due: float | None = 0.0
     asked_to_stop_at: float | None = None
+    waited_for_aloud: bool = False
 
     @property
     def running(self) -> bool:
@@ -167,8 +170,11 @@ class Manager:
         """How long nothing can happen by itself."""
         moments = [child.due for child in self._wanted() if not child.running and child.due is not None]
         current = self.stopping[-1] if self.stopping else None
-        if current and current.asked_to_stop_at is not None and current.program.stops_within is not None:
-            moments.append(current.asked_to_stop_at + current.program.stops_within)
+        if current and current.asked_to_stop_at is not None:
+            if current.program.stops_within is not None:
+                moments.append(current.asked_to_stop_at + current.program.stops_within)
+            if current.program.hurry is not None and not current.waited_for_aloud:
+                moments.append(current.asked_to_stop_at + WORTH_A_WORD)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _wanted(self) -> list[Child]:
@@ -223,6 +229,10 @@ class Manager:
             if child.asked_to_stop_at is None:
                 child.asked_to_stop_at = time.monotonic()
                 child.send(signal.SIGTERM)
+            elif child.program.hurry is not None and not child.waited_for_aloud:
+                if time.monotonic() >= child.asked_to_stop_at + WORTH_A_WORD:
+                    child.waited_for_aloud = True
+                    self.say(f"waiting for {child.program.name}; a second signal interrupts what it still does")
             elif limit is not None and time.monotonic() >= child.asked_to_stop_at + limit:
                 self.say(f"{child.program.name} did not stop within {limit:g} s; killing it")
                 child.send(signal.SIGKILL)

@@ -79,7 +79,10 @@ class Up:
         return self.wait()
 
     def wait(self) -> int:
-        status = self.process.wait(LONG)
+        try:
+            status = self.process.wait(LONG)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not stop: {self.said()}") from None
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status

@@ -108,6 +108,7 @@ def test_waits_for_the_worker_and_hurries_it_at_the_second_signal(start: Callabl
     standing.wait_for("worker", "SIGTERM")
     assert standing.process.poll() is None
     assert alive(standing.pids("web")[0])
+    assert eventually(lambda: "waiting for worker; a second signal" in standing.said.read_text())
     standing.send(signal.SIGINT)
     assert standing.wait() == 0
     events = [(name, what) for name, what, _ in standing.entries()]
