@@ -42,7 +42,7 @@ class Site:
 
     def call(self, method: str, path: str, data: Any = None) -> Any:
         headers = {"authorization": f"Bearer {self.token}", "content-type": JSON_API}
-        given = {} if data is None else {"json": {"data": data}}
+        given: dict[str, Any] = {} if data is None else {"json": {"data": data}}
         answer = self.http.request(method, "/api/v2" + path, headers=headers, **given)
         assert answer.status_code < 400, (method, path, answer.status_code, answer.text, self.up.said()[-3000:])
         return answer.json()["data"] if answer.content else None
