@@ -165,7 +165,11 @@ class Terminal:
         self._said += self._child.before + self._child.after
 
     def answer(self, text: str) -> None:
+        """Answer the next question, when it is asked."""
         self.wait_for("Enter a value:")
+        self.type(text)
+
+    def type(self, text: str) -> None:
         self._child.sendline(text)
 
     def interrupt(self) -> None:
