@@ -17,6 +17,8 @@ from app.errors import NotFound
 from app.http.routing import Route
 
 KINDS = (".css", ".js", ".svg")
+#: Files that are served as one.  htmx begins as soon as it is there, and an extension that arrives later has missed it.
+BUNDLES = {"live.js": ("htmx.min.js", "hx-sse.min.js")}
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -28,19 +30,28 @@ class StaticFile:
     media_type: str
 
 
-def _read(folder: Traversable) -> Iterator[tuple[str, StaticFile]]:
+def _read(folder: Traversable) -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _read(entry)
         elif entry.name.endswith(KINDS):
-            content = entry.read_bytes()
-            stem, _, kind = entry.name.rpartition(".")
-            served_as = f"{stem}.{blake2b(content, digest_size=6).hexdigest()}.{kind}"
-            media_type = mimetypes.types_map["." + kind]
-            yield entry.name, StaticFile(served_as, content, gzip.compress(content, 9, mtime=0), media_type)
+            yield entry.name, entry.read_bytes()
 
 
-FILES = dict(_read(files("app.web") / "static"))
+def _file(name: str, content: bytes) -> StaticFile:
+    stem, _, kind = name.rpartition(".")
+    served_as = f"{stem}.{blake2b(content, digest_size=6).hexdigest()}.{kind}"
+    return StaticFile(served_as, content, gzip.compress(content, 9, mtime=0), mimetypes.types_map["." + kind])
+
+
+def _all() -> dict[str, StaticFile]:
+    found = dict(_read(files("app.web") / "static"))
+    for bundle, names in BUNDLES.items():
+        found[bundle] = b"\n".join(found.pop(name) for name in names)
+    return {name: _file(name, content) for name, content in found.items()}
+
+
+FILES = _all()
 _SERVED = {file.served_as: file for file in FILES.values()}
 
 

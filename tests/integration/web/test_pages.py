@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -128,8 +130,15 @@ async def test_a_page_loads_no_more_than_it_may(alice: Browser, run: Run) -> Non
 
     assert packed("stateroom.css") <= 12_000
     assert packed("pages.js") <= 6_000
-    assert packed("htmx.min.js", "hx-sse.min.js") <= 18_000
+    assert packed("live.js") <= 18_000
     assert packed("icons.svg") <= 3_000
+
+
+def test_the_vendored_files_are_those_of_the_decision() -> None:
+    page = (Path(__file__).parents[3] / "docs/decisions/0003-vendored-htmx.md").read_text()
+    vendored = files("app.web") / "static/vendor"
+    for name in static_files.BUNDLES["live.js"]:
+        assert f"| {name} | `{sha256((vendored / name).read_bytes()).hexdigest()}` |" in page
 
 
 def test_every_icon_a_status_names_is_drawn() -> None:

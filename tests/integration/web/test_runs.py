@@ -286,6 +286,17 @@ async def test_a_flood_is_shown_by_its_end(alice: Browser, run: Run, owner: User
     assert reader.seen.count('class="ln"') < 5_000
 
 
+async def test_a_silent_stream_gives_a_sign_of_life(
+    alice: Browser, run: Run, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "COMMENT_EVERY", 0.0)
+    monkeypatch.setattr(live, "LOOK_EVERY", 0.05)
+    reader = await watch(run, owner)
+    await reader.until("Plan queued")
+    await reader.until("\n\n:\n\n:\n\n")
+    await reader.leave()
+
+
 async def test_a_session_that_ends_ends_its_streams(
     alice: Browser, run: Run, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
