@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from app import clock
-from app.errors import Unavailable
+from app.errors import Conflict, Unavailable
 from app.execution import endings, phases, recovery
 from app.execution.orders import subject_of
 from app.execution.station import Station
@@ -130,7 +130,10 @@ class Slot:
         """See the claimed phase through, whatever happens; never raises but for a cancel."""
         try:
             work = Work(await subject_of(claimed.job), claimed.claim, self._station, self.number)
-            await self.see_through(work, phases.carry_out)
+            if self._gate.is_closing:
+                await claims.release(claimed.job.id, claimed.claim.number)
+            else:
+                await self.see_through(work, phases.carry_out)
         except Unavailable as error:
             # Nothing was done yet; without a lease that moves, the job will be taken from us and queued again.
             log.warning("a claimed job could not be read", job=claimed.job.id, reason=error.sentence)
@@ -145,7 +148,7 @@ class Slot:
             await asyncio.wait({self._phase, keeping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._phase.done():
                 await self._drop(work)
-            elif self._is_turned_from and not work.subject.is_apply:
+            elif self._phase.cancelled() and not work.subject.is_apply:
                 await self._give_back(work)
         except asyncio.CancelledError:
             self._phase.cancel()
@@ -164,15 +167,17 @@ class Slot:
         """Let a plan wait for another worker, without counting that against it, and leave an apply to its supervisor,
         which goes on: the next start of this worker adopts it."""
         self._is_turned_from = True
-        if self._phase is not None:
+        if self._phase is not None and self.work is not None and not self.work.is_decided:
             self._phase.cancel()
 
     async def _give_back(self, work: Work) -> None:
         work.abandon()
         try:
             await endings.give_back(work)
-        except (Lost, Overtaken):
-            log.info("a plan that was to be given back had ended", run=work.subject.run.id)
+        except (Overtaken, Conflict):
+            await endings.leave(work)
+        except Lost:
+            log.info("a plan that was to be given back was lost", run=work.subject.run.id)
         except Unavailable as error:
             log.warning("a plan could not be given back; its lease will lapse", reason=error.sentence)
 
@@ -190,8 +195,11 @@ class Slot:
         if self._is_turned_from and work.subject.is_apply:
             return
         await work.ended()
-        if work.directory.control.exists():
+        try:
             await asyncio.to_thread(work.directory.remove)
+        except OSError as error:
+            # A supervisor that was not waited for may still be ending; the next start clears it away.
+            log.warning("a directory could not be removed", job=work.claim.job_id, reason=str(error))
 
 
 async def _guarded(work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:

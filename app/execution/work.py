@@ -17,10 +17,10 @@ from app.execution.orders import Subject
 from app.execution.station import Station
 from app.execution.workdir import Workdir
 from app.jobs.claims import Claim
-from app.runs import logs, moves
+from app.runs import lifecycle, logs, moves
 from app.runs.models import Apply, Plan
 from app.storage.database import in_transaction
-from app.supervisor.client import Phase
+from app.supervisor.client import CannotLaunch, Phase
 from app.supervisor.spec import Result, Spec
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,12 @@ class Work:
             return Workdir(control)
         return Workdir(control, self.station.runs / f"{self.subject.run.id}.files")
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the run has moved on from this phase: what is left to do takes no time."""
+        run, phase = self.subject.run, self.subject.job.phase
+        return phase not in (lifecycle.queued_phase(run), lifecycle.running_phase(run))
+
     def let_go_of_files(self) -> None:
         """Before the run moves on: an apply made without a sandbox needs its plan's directories for itself, and may
         begin at once."""
@@ -91,7 +97,14 @@ class Work:
 
     async def launch(self, spec: Spec) -> Result:
         """Hand *spec* to a supervisor of its own and see it through."""
-        launched = await self.station.spawner.launch(spec, outlives_worker=self.subject.is_apply)
+        launching = asyncio.ensure_future(self.station.spawner.launch(spec, outlives_worker=self.subject.is_apply))
+        try:
+            launched = await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            with suppress(CannotLaunch):  # in milliseconds; what was started is not to be lost sight of
+                self._supervised = await launching
+                self._ended = asyncio.ensure_future(self._supervised.wait())
+            raise
         return await self.watch(launched, spec.log_offset)
 
     async def watch(self, supervised: Phase, log_offset: int) -> Result:

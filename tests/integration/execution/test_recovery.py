@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -313,3 +314,19 @@ async def test_a_second_worker_on_the_same_directory_is_refused(
         while not await Worker.all().count():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert await worker().ended() == 1
+
+
+async def test_a_worker_stopped_at_any_moment_loses_no_plan_and_counts_none(
+    worker: Callable[..., Process], opened: Settings
+) -> None:
+    moments = random.Random(7)
+    started = [await in_workspace({"main.tf": 'resource "terraform_data" "one" {}\n'}) for _ in range(12)]
+    for _ in range(5):
+        process = worker()
+        await asyncio.sleep(moments.uniform(1.5, 3.5))
+        process.send(signal.SIGTERM)
+        assert await process.ended() in (0, -signal.SIGTERM)  # the latter before it was ready to hear
+    worker()
+    assert {(await rested(run)).status for run in started} == {"planned"}
+    assert not await Job.filter(losses__gt=0).exists()
+    await cleared(opened)
