@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
             for number in ignored:
                 signal.signal(number, signal.SIG_IGN)
             yield
+            self._captured_signals.clear()  # uvicorn would die by them now; who was asked to stop and did, ends with 0
 
 
 def run(settings: Settings, *, listen_fd: int | None = None, ready_fd: int | None = None) -> None:
