@@ -97,6 +97,8 @@ class Slot:
         self._lease: Lease | None = None
         self._phase: asyncio.Task[None] | None = None
         self._is_turned_from = False
+        #: Directories being removed while the slot is on with the next job.
+        self._clearing: set[asyncio.Task[None]] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -116,6 +118,7 @@ class Slot:
                 await self.carry_out(claimed)
             else:
                 await self._bell.wait(self._station.settings.idle_poll)
+        await asyncio.gather(*self._clearing)
 
     async def _next(self) -> Claimed | None:
         if not self._gate.is_open:
@@ -157,7 +160,9 @@ class Slot:
             keeping.cancel()
             await _settled(self._phase)
             self.work = self._lease = self._phase = None
-        await self._clear(work)
+        clearing = asyncio.ensure_future(self._clear(work, self._is_turned_from))
+        self._clearing.add(clearing)
+        clearing.add_done_callback(self._clearing.discard)
 
     def nudge(self, run_id: str) -> None:
         if self.work is not None and self._lease is not None and self.work.subject.run.id == run_id:
@@ -191,8 +196,8 @@ class Slot:
         await work.ended()
         await recovery.after_loss(work)
 
-    async def _clear(self, work: Work) -> None:
-        if self._is_turned_from and work.subject.is_apply:
+    async def _clear(self, work: Work, is_left: bool) -> None:
+        if is_left and work.subject.is_apply:
             return
         await work.ended()
         try:
