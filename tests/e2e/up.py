@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,10 @@ def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
 class Up:
     """One server on one directory, in a process group of its own."""
 
-    def __init__(self, data: Path, *options: str, **settings: str) -> None:
+    def __init__(self, data: Path, *options: str, before: Sequence[str] = (), **settings: str) -> None:
         self.data = data
         self.log = data.with_name(data.name + ".log")
-        argv = [*processes.COMMAND, "up", "--data", str(data), *options]
+        argv = [*before, *processes.COMMAND, "up", "--data", str(data), *options]
         if "--port" not in options:
             argv += ["--port", "0"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STATEROOM_")}
