@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
-from app import bell, ids, wiring
+from app import bell, diagnostics, ids, wiring
 from app.errors import StateroomError, Unavailable
 from app.execution import recovery, releases
 from app.execution.slot import Doorbell, Gate, Slot
@@ -62,6 +62,7 @@ CHORES = {
 
 def main(settings: Settings) -> None:
     """Carry out jobs until told to stop."""
+    diagnostics.configure(settings)
     with alone(settings) as worker_id, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, worker_id))
 

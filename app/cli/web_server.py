@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import diagnostics
 from app.cli import serve
 from app.errors import StateroomError
 from app.settings import Settings
@@ -58,6 +59,7 @@ def run(settings: Settings, *, listen_fd: int | None = None, ready_fd: int | Non
     """Serve until told to stop.  The socket is the inherited one, if there is one."""
     from app.cli import instance
 
+    diagnostics.configure(settings)
     certificate, key = _certificate(settings)
     if listen_fd is None:  # else `up` has seen to it
         asyncio.run(_check_schema(settings))
