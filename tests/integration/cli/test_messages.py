@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import processes
+from tests.e2e.ordinary import UID, as_ordinary_user
 from tests.integration.cli.commands import LONG, environment, run, stateroom
 
 ROOT = Path(__file__).parents[3]
@@ -70,11 +71,12 @@ def test_a_file_in_place_of_the_directory_is_named(tmp_path: Path) -> None:
     assert "That is a file" in refused(stateroom("up", "--data", str(path), "--port", "0"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_of_somebody_else_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    said = refused(stateroom("up", "--data", str(tmp_path / "data"), "--port", "0"))
-    assert f"Let this user (uid {os.geteuid()}) write there" in said
+    data = str(tmp_path / "data")
+    said = refused(run([*as_ordinary_user(), *processes.COMMAND, "up", "--data", data, "--port", "0"]))
+    assert f"The data directory {data} cannot be written: Permission denied." in said
+    assert f"Let this user (uid {UID if os.geteuid() == 0 else os.geteuid()}) write there" in said
 
 
 def test_no_tls_is_refused_beyond_loopback(tmp_path: Path) -> None:
