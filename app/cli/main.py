@@ -27,12 +27,12 @@ app = typer.Typer(
         "Settings come from STATEROOM_* variables or a TOML file (STATEROOM_CONFIG): docs/settings.md."
     ),
 )
-app.command()(up.up)
-app.command()(env.env)
-app.command()(doctor.doctor)
+app.command(short_help="Everything on this machine, started and stopped together.")(up.up)
+app.command(short_help="Point a shell's terraform at this server.")(env.env)
+app.command(short_help="What works here, what does not, and the remedies.")(doctor.doctor)
 app.command()(serve.serve)
 app.command()(worker.worker)
-app.command()(migrate.migrate)
+app.command(short_help="Bring the database to this version's schema.")(migrate.migrate)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(organizations.app, name="org")
