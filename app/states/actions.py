@@ -20,7 +20,7 @@ from tortoise.queryset import QuerySet
 from app import clock, events, ids, settings
 from app.access.actors import SYSTEM, Actor, Kind
 from app.access.permissions import Reach, may_reach, require
-from app.errors import Conflict, Invalid, NotFound, Unavailable
+from app.errors import Conflict, Invalid, NotFound, StateroomError, Unavailable
 from app.states import history
 from app.states.models import StateVersion, StateVersionOutput
 from app.states.reading import Contents, StateReader
@@ -93,18 +93,30 @@ async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVers
     await require(actor, "state:write", workspace)
     _check(new)
     forced = _may_force(actor, new)
+    inline = _decoded(new.state, "state") if new.state is not None else None
+    json_inline = _decoded(new.json_state, "json_state") if new.json_state is not None else None
     async with in_transaction():
         workspace = await _locked(workspace.id)
         _require_lock(actor, workspace)
         same = await _same(actor, workspace, new)
         if same is None:
             same = await _announce(actor, workspace, new, forced)
-    if new.state is not None and same.status == PENDING:
-        await receive(same.id, _decoded(new.state, "state"))
-        await same.refresh_from_db()
-    if new.json_state is not None:
-        await receive_json(same.id, _decoded(new.json_state, "json_state"))
+    if inline is not None and same.status == PENDING:
+        await _receive_inline(same, inline)
+    if json_inline is not None:
+        await receive_json(same.id, _one(json_inline))
     return same
+
+
+async def _receive_inline(version: StateVersion, content: bytes) -> None:
+    """Take a state that came with its request.  Nothing more will come, so a refused one is given up at once: the
+    lock would wait for it."""
+    try:
+        await receive(version.id, _one(content))
+    except StateroomError:
+        await _give_up(version.id)
+        raise
+    await version.refresh_from_db()
 
 
 async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
@@ -123,8 +135,10 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
         contents = reader.finish()
         _check_contents(version, stored, contents)
         kept = await _finalize(version, stored, contents)
-    except BaseException:
+    except BaseException as problem:
         await asyncio.shield(objects.abandon(stored))
+        if isinstance(problem, Conflict):
+            await _give_up(version.id)  # what does not follow now never will; bytes that were cut may come again
         raise
     if not kept:
         await objects.delete_bytes(stored)
@@ -308,15 +322,16 @@ async def _announce(
         lineage=new.lineage,
         md5=new.md5,
         intermediate=new.intermediate,
-        forced=forced and before is not None and not _follows(before, new),
+        forced=forced and before is not None and not _follows(before, new.serial, new.lineage),
         run_id=actor.claims.run_id if actor.claims else run_id,
         created_by_id=actor.id,
         created_at=clock.now(),
     )
 
 
-def _follows(before: StateVersion, new: NewState) -> bool:
-    return new.serial > before.serial and new.lineage in ("", before.lineage)
+def _follows(before: StateVersion, serial: int, lineage: str) -> bool:
+    """Whether it does for certain: a lineage that is not said yet may turn out to be another one."""
+    return serial > before.serial and lineage == before.lineage
 
 
 async def _finalize(version: StateVersion, stored: StoredObject, contents: Contents) -> bool:
@@ -330,8 +345,11 @@ async def _finalize(version: StateVersion, stored: StoredObject, contents: Conte
             raise Conflict("This state version was given up, because its bytes did not come in time.")
         if not _still_locked_for(fresh, workspace):
             raise Conflict("The workspace's lock was freed before the state arrived.")
+        before, lineage = await _current(workspace), fresh.lineage or contents.lineage
         if not fresh.forced:
-            _require_successor(await _current(workspace), fresh.serial, fresh.lineage)
+            _require_successor(before, fresh.serial, lineage)
+        elif before is not None and _follows(before, fresh.serial, lineage):
+            fresh.forced = False  # it need not have been
         await stored.save()
         _describe(fresh, stored, contents)
         await _keep_outputs(fresh, contents)
@@ -416,8 +434,16 @@ async def _read_by(reader: StateReader, chunks: AsyncIterable[bytes]) -> AsyncIt
         yield chunk
 
 
-async def _decoded(text: str, field: str) -> AsyncIterator[bytes]:
+def _decoded(text: str, field: str) -> bytes:
     try:
-        yield base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Invalid(f"{field.replace('_', '-')} is not base64.", field=field) from None
+
+
+async def _one(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _give_up(version_id: str) -> None:
+    await StateVersion.filter(id=version_id, status=PENDING).update(status=DISCARDED)

@@ -275,3 +275,50 @@ async def test_a_version_slipped_into_the_chain_is_found(writer: Actor, workspac
 async def test_the_system_may_write_without_a_lock_of_its_own(workspace: Workspace) -> None:
     await push(SYSTEM, workspace, state(), 1)
     assert await current(workspace) == state()
+
+
+@pytest.mark.parametrize("is_inline", [True, False])
+async def test_a_lineage_the_request_does_not_name_is_compared_all_the_same(
+    is_inline: bool, writer: Actor, workspace: Workspace
+) -> None:
+    await push(writer, workspace, state(5), 5)
+    foreign = state(6, "another")
+    inline = base64.b64encode(foreign).decode() if is_inline else None
+
+    async def offer() -> None:
+        version = await states.create(writer, workspace, announced(foreign, 6, "", state=inline))
+        await states.receive(version.id, chunked(foreign))
+
+    with pytest.raises(Conflict, match="lineage"):
+        await offer()
+    assert await current(workspace) == state(5)
+    forced = announced(foreign, 6, "", force=True, state=base64.b64encode(foreign).decode())
+    assert (await states.create(writer, workspace, forced)).forced
+    assert await current(workspace) == foreign
+
+
+@pytest.mark.parametrize(
+    ("content", "inline"),
+    [
+        (state(), base64.b64encode(b"not json").decode()),
+        (state(), base64.b64encode(state(2)).decode()),
+        (state(), "not base64!"),
+    ],
+)
+async def test_a_refused_inline_state_does_not_hold_the_lock(
+    content: bytes, inline: str, writer: Actor, workspace: Workspace
+) -> None:
+    with pytest.raises(Invalid):
+        await states.create(writer, workspace, announced(content, state=inline))
+    assert await StateVersion.filter(status="pending").count() == 0
+    await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
+
+
+async def test_a_late_upload_that_can_no_longer_follow_does_not_hold_the_lock(
+    writer: Actor, workspace: Workspace
+) -> None:
+    late = await states.create(writer, workspace, announced(state(1, note="late")))
+    await push(writer, workspace, state(1), 1)
+    with pytest.raises(Conflict, match="serial"):
+        await states.receive(late.id, chunked(state(1, note="late")))
+    await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
