@@ -67,7 +67,7 @@ def _announce(settings: Settings, link: str | None) -> None:
     print(f"ready {settings.external_url}", flush=True)
     if link:
         say(f"sign in as admin, once, within the hour: {link}")
-        say("another link: stateroom user login-link")
+        say(f"another link: stateroom user login-link --data {settings.data_dir}")
     say(f'terraform, in another shell: eval "$(stateroom env --data {settings.data_dir})"')
 
 
