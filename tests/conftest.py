@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from app import settings
 from tests.services import Embedded, External, Parts, Services
 
 LABELS = {Embedded.name: Embedded.label, External.name: External.label}
 PARTS = "parts"
 PROGRAMS = "programs"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_another_test() -> Iterator[None]:
+    """What one test loaded is not in force in the next one."""
+    yield
+    settings._current = None
 
 
 @pytest.fixture(scope="session")

@@ -273,7 +273,7 @@ async def _store_segment(
             await LogSegment.create(phase_id=phase_id, start=start, length=len(content), content_id=stored.id)
     except BaseException:
         with suppress(Unavailable):
-            await objects.delete_bytes(stored)
+            await asyncio.shield(objects.abandon(stored))
         raise
 
 

@@ -216,5 +216,5 @@ async def test_the_log_of_a_force_canceled_run_is_ended_by_a_sweep(run: Run, par
     assert (await Plan.get(run_id=run.id)).log_ended
     await forget_streams(parts)
     assert await whole(run) == b"\x02begun\n\x03"
-    with pytest.raises(Exception, match=r"written by another|belongs to another"):
-        await log.close()
+    await log.close()  # the same bytes end it: there is nothing to add
+    assert await whole(run) == b"\x02begun\n\x03"
