@@ -5,17 +5,18 @@ Called once by each entry point.  A listener may hear an event twice and does no
 
 from __future__ import annotations
 
-from app import bell, events, runs, states
+from app import bell, configurations, events, runs, states
 from app.jobs import workers
-from app.runs import queue, wishes
+from app.runs import queue, uploads, wishes
 from app.workspaces import locking, versions
 
 
 def connect() -> None:
     """Say who listens."""
-    events.when_run_moves(bell.ring, queue.on_move)
+    events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied)
     events.when_run_is_wished(wishes.tell)
     events.when_workspace_frees(queue.advance)
+    configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
     locking.before_unlock(states.before_unlock)
     versions.configure(workers.versions)

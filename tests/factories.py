@@ -94,13 +94,20 @@ async def chunks(content: bytes, length: int = 64 * 1024) -> AsyncIterator[bytes
         yield content[at : at + length]
 
 
-async def make_run(workspace: Workspace | None = None, *, actor: Actor = SYSTEM, **given: Any) -> Run:
-    """A run of *workspace* with a configuration of its own; *given* are `RunOptions`.
+async def make_run(
+    workspace: Workspace | None = None,
+    *,
+    actor: Actor = SYSTEM,
+    configuration_version: ConfigurationVersion | None = None,
+    **given: Any,
+) -> Run:
+    """A run of *workspace*, with a configuration of its own if none is given; *given* are `RunOptions`.
 
     `speculative=True` gives it a speculative configuration.
     """
     workspace = workspace or await make_workspace()
-    version = await make_configuration_version(workspace, speculative=given.pop("speculative", False))
+    speculative = given.pop("speculative", False)
+    version = configuration_version or await make_configuration_version(workspace, speculative=speculative)
     return await runs.create(actor, workspace, version, RunOptions(**given))
 
 

@@ -166,6 +166,10 @@ def is_pending(run: Run) -> bool:
     return run.status == PENDING
 
 
+def is_applied(run: Run) -> bool:
+    return run.status == APPLIED
+
+
 def is_final(run: Run) -> bool:
     return run.status in FINAL
 
