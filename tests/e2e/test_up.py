@@ -64,14 +64,15 @@ def test_the_first_start_makes_an_admin_who_owns_the_organization(start: Start) 
     up = start("--org", "acme")
     assert up.get("/api/v2/account/details")["data"]["attributes"]["username"] == "admin"
     assert up.get("/api/v2/organizations/acme")["data"]["attributes"]["name"] == "acme"
+    assert up.stop() == 0  # the link is printed right after `ready`
     assert f"{up.url}/login/once/" in up.said()
 
 
 def test_a_second_start_keeps_everything_and_prints_no_link(start: Start) -> None:
     first = start()
     token = (first.data / "admin-token").read_text()
-    links = first.said().count("/login/once/")
     assert first.stop() == 0
+    links = first.said().count("/login/once/")
     second = start()
     assert (second.data / "admin-token").read_text() == token
     assert second.get("/api/v2/organizations/main")["data"]["attributes"]["name"] == "main"

@@ -92,7 +92,7 @@ async def test_a_cut_changed_or_swapped_object_is_noticed() -> None:
         sealed[:-1],
         sealed[:border],
         b"",
-        sealed[:100] + b"!" + sealed[101:],
+        sealed[:100] + bytes([sealed[100] ^ 1]) + sealed[101:],
         other,
         sealed + b"x",
     ):
