@@ -40,7 +40,7 @@ def serve(worker: socket.socket) -> None:
         del order, message
         try:
             wire.send(worker, json.dumps({"pid": supervisor}).encode(), [handle])
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return
         finally:
             os.close(handle)

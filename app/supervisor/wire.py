@@ -21,9 +21,11 @@ def send(connection: socket.socket, data: bytes, descriptors: Sequence[int] = ()
 
 
 def receive(connection: socket.socket, *, descriptors: int = 0) -> tuple[bytes, list[int]] | None:
-    """The next message and up to *descriptors* open files, or None when the other side has gone."""
-    header, received, _, _ = socket.recv_fds(connection, _HEADER.size, descriptors, socket.MSG_CMSG_CLOEXEC)
+    """The next message and up to *descriptors* open files, or None when the other side has gone, even if it left
+    something of ours unread."""
+    received: list[int] = []
     try:
+        header, received, _, _ = socket.recv_fds(connection, _HEADER.size, descriptors, socket.MSG_CMSG_CLOEXEC)
         header += _exactly(connection, _HEADER.size - len(header)) if header else b""
         if len(header) < _HEADER.size:
             raise EOFError
@@ -31,7 +33,7 @@ def receive(connection: socket.socket, *, descriptors: int = 0) -> tuple[bytes, 
         if length > LONGEST:
             raise ValueError(f"a message of {length} bytes is longer than any of ours")
         return _exactly(connection, length), received
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         for descriptor in received:
             os.close(descriptor)
         return None
