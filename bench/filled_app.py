@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app import asgi, settings
+from app import asgi, diagnostics, settings
 from app.http.routing import Route
 from app.settings import Settings
 
@@ -22,7 +22,9 @@ def create_app() -> ASGIApp:
         return fill(mounted(current))
 
     asgi.routes = filled  # type: ignore[assignment]
-    return asgi.create_app(settings.load())
+    current = settings.load()
+    diagnostics.configure(current)  # as the web process does
+    return asgi.create_app(current)
 
 
 def fill(routes: Sequence[Route]) -> list[Route]:

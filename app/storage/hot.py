@@ -6,9 +6,12 @@ every second; everything else is read by Tortoise's query sets.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
+from tortoise.fields import DatetimeField
 from tortoise.models import Model
 
 from app.storage import database
@@ -19,7 +22,21 @@ M = TypeVar("M", bound=Model)
 async def first(model: type[M], condition: str, *values: Any) -> M | None:
     """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` is the next of *values*."""
     rows = await database.client().execute_query_dict(_statement(model, condition, database.dialect()), list(values))
-    return model._init_from_db(**rows[0]) if rows else None
+    return model._init_from_db(**_with_times(model, rows[0])) if rows else None
+
+
+def _with_times(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
+    """SQLite gives times as text, which Tortoise reads by a slow parser made for more than what it writes itself."""
+    given = dict(row)
+    for column in _times(model):
+        if isinstance(given[column], str):
+            given[column] = datetime.fromisoformat(given[column])
+    return given
+
+
+@cache
+def _times(model: type[Model]) -> tuple[str, ...]:
+    return tuple(name for name, field in model._meta.fields_map.items() if isinstance(field, DatetimeField))
 
 
 @cache
