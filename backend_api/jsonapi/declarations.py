@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from backend_api.names import dashed
@@ -56,11 +57,16 @@ class Declared:
     def _default_getter(self, name: str) -> Getter | None:
         return operator.attrgetter(name)
 
+    @cached_property
+    def _direct(self) -> Getter:
+        """The reader of what needs no loader: the same for every page."""
+        assert self.getter
+        return self.getter
+
     def reader(self, loaded: Mapping[Loader, Mapping[str, Any]]) -> Getter:
         """A function from an object to the value here, *loaded* being what the page's loaders found."""
         if self.loader is None:
-            assert self.getter
-            return self.getter
+            return self._direct
         found, getter = loaded[self.loader], self.getter
         if getter is None:
             return lambda thing: found.get(thing.id)
@@ -92,8 +98,14 @@ class Attribute(Declared):
         self.readable = readable
         self.dashed_keys = dashed_keys
 
+    @cached_property
+    def _direct(self) -> Getter:
+        return self._dashing(super()._direct)
+
     def reader(self, loaded: Mapping[Loader, Mapping[str, Any]]) -> Getter:
-        read = super().reader(loaded)
+        return self._direct if self.loader is None else self._dashing(super().reader(loaded))
+
+    def _dashing(self, read: Getter) -> Getter:
         return (lambda thing: with_dashes(read(thing))) if self.dashed_keys else read
 
 
