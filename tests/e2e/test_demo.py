@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ import pytest
 from app.cli import demo
 from tests.e2e.up import eventually, processes_on
 
-SCRIPT = "import sys; from pathlib import Path; from app.cli import demo; demo.DATA = Path({data!r}); demo.main()"
+#: On a port of its own: two demos that begin at once could find the same one free.
+SCRIPT = (
+    "from pathlib import Path; from app.cli import demo; demo.DATA, demo.PORT = Path({data!r}), {port}; demo.main()"
+)
 LONG = 120
 
 
@@ -26,7 +30,9 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 def argv(data: Path) -> list[str]:
-    return [sys.executable, "-c", SCRIPT.format(data=str(data))]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return [sys.executable, "-c", SCRIPT.format(data=str(data), port=port)]
 
 
 def run(data: Path) -> subprocess.CompletedProcess[str]:
