@@ -13,23 +13,25 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 
-import orjson
 from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from app import clock, events, ids, settings
 from app.access.actors import SYSTEM, Actor, Kind
 from app.access.permissions import Reach, may_reach, require
-from app.errors import Conflict, Invalid, NotFound, StateroomError, Unavailable
+from app.errors import Conflict, Invalid, NotFound, Unavailable
 from app.states import history
 from app.states.models import StateVersion, StateVersionOutput
 from app.states.reading import Contents, StateReader
+from app.states.values import json_text
 from app.storage import crypto, objects
 from app.storage.database import in_transaction
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 
 PENDING, FINALIZED, DISCARDED = "pending", "finalized", "discarded"
+
+MOST_LINEAGE = 255
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -113,8 +115,8 @@ async def _receive_inline(version: StateVersion, content: bytes) -> None:
     lock would wait for it."""
     try:
         await receive(version.id, _one(content))
-    except StateroomError:
-        await _give_up(version.id)
+    except BaseException:
+        await asyncio.shield(_give_up(version.id))
         raise
     await version.refresh_from_db()
 
@@ -178,6 +180,7 @@ async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes
     )
     try:
         contents = reader.finish()
+        _check_lineage(contents.lineage)
         new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
         async with in_transaction():
             workspace = await _locked(workspace.id)
@@ -244,9 +247,16 @@ def _check(new: NewState) -> None:
         raise Invalid("The serial of a state is a number from 0.", field="serial")
     if not _MD5.fullmatch(new.md5):
         raise Invalid("md5 is the hexadecimal MD5 of the state's bytes.", field="md5")
+    _check_lineage(new.lineage)
+
+
+def _check_lineage(lineage: str) -> None:
+    if len(lineage) > MOST_LINEAGE or "\0" in lineage:
+        raise Invalid(f"A lineage is a text of at most {MOST_LINEAGE} characters, without NUL.", field="lineage")
 
 
 def _check_contents(version: StateVersion, stored: StoredObject, contents: Contents) -> None:
+    _check_lineage(contents.lineage)
     if stored.md5 != version.md5:
         raise Invalid(
             f"The bytes that came have the MD5 {stored.md5}, not {version.md5} as announced. Send them again.",
@@ -398,11 +408,11 @@ async def _keep_outputs(version: StateVersion, contents: Contents) -> None:
             StateVersionOutput(
                 id=identifier,
                 state_version_id=version.id,
-                name=output.name[:255],
+                name=output.name,
                 sensitive=output.sensitive,
                 type=_plain_type(output.type),
-                detailed_type=orjson.dumps(output.type).decode(),
-                sealed_value=crypto.seal(orjson.dumps(output.value), context=("output", identifier)),
+                detailed_type=json_text(output.type),
+                sealed_value=crypto.seal(output.value.encode(), context=("output", identifier)),
             )
         )
     await StateVersionOutput.bulk_create(rows)
@@ -414,7 +424,7 @@ _TYPES = {"bool": "boolean", "list": "array", "set": "array", "tuple": "array", 
 
 def _plain_type(detailed: object) -> str:
     word = detailed[0] if isinstance(detailed, list) and detailed else detailed
-    return _TYPES.get(str(word), str(word))[:32]
+    return _TYPES.get(str(word), str(word)).replace("\0", "")[:32]
 
 
 async def _locked(workspace_id: str) -> Workspace:

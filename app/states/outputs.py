@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from tortoise.expressions import Subquery
 from tortoise.queryset import QuerySet
@@ -53,14 +51,14 @@ async def find(actor: Actor, output_id: str) -> StateVersionOutput:
     return output
 
 
-def value(output: StateVersionOutput) -> Any:
-    """Its value in clear; whoever shows it decides about a sensitive one."""
-    return orjson.loads(crypto.open_sealed(output.sealed_value, context=("output", output.id)))
+def value(output: StateVersionOutput) -> orjson.Fragment:
+    """Its value in clear, to be put into a document as it is; whoever shows it decides about a sensitive one."""
+    return orjson.Fragment(crypto.open_sealed(output.sealed_value, context=("output", output.id)))
 
 
-def detailed_type(output: StateVersionOutput) -> Any:
+def detailed_type(output: StateVersionOutput) -> orjson.Fragment:
     """Its type as Terraform writes it in JSON: `"string"`, `["list", "string"]`, …"""
-    return orjson.loads(output.detailed_type)
+    return orjson.Fragment(output.detailed_type)
 
 
 async def _of(version_id: str) -> list[StateVersionOutput]:

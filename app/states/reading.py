@@ -6,13 +6,14 @@ Nothing is held but that: a state of a gigabyte costs no more memory than its ou
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import ijson
 
 from app.errors import Invalid
+from app.states.values import json_text
 
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
@@ -22,7 +23,7 @@ _HEADER = {"version", "serial", "lineage", "terraform_version"}
 @dataclass(slots=True)
 class Output:
     name: str
-    value: Any
+    value: str  # its JSON
     sensitive: bool
     type: Any  # as Terraform's type system writes it in JSON: "string", ["list", "string"], …
 
@@ -41,6 +42,9 @@ class Resource:
 
 #: How many resources are listed by name; of more, only the tallies tell.
 MOST_LISTED = 10_000
+MOST_NAME = 1024
+MOST_VERSION = 2**31 - 1
+MOST_SERIAL = 2**63 - 1
 
 Tally = dict[str, dict[str, int]]
 
@@ -72,6 +76,11 @@ class Contents:
             of[kind] = of.get(kind, 0) + resource.count
 
 
+LONG_NUMBER = 4000
+_TWO_DIGITS = re.compile(rb"[0-9]{2}")
+_LONG_NUMBER = re.compile(rb"[:,\[\s]-?[0-9]{%d}" % LONG_NUMBER)
+
+
 class StateReader:
     """Feed it the bytes; `finish` gives the `Contents`.  Both raise Invalid if it is not JSON of the right shape."""
 
@@ -79,15 +88,29 @@ class StateReader:
         self._walker = _Walker()
         self._parser = ijson.basic_parse_coro(self._walker, use_float=False)
         self._fed = False
+        self._before = b" "  # the end of what was fed last, so that no number hides across a border
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:
             return  # to the parser that would be the end
         self._fed = True
+        self._refuse_long_numbers(chunk)
         try:
             self._parser.send(chunk)
         except ijson.JSONError as error:
-            raise _not_a_state(str(error).splitlines()[0]) from None
+            raise _not_a_state(_first_line(error)) from None
+        except UnicodeError:
+            raise _not_a_state("a text in it is not Unicode") from None
+
+    def _refuse_long_numbers(self, chunk: bytes) -> None:
+        """The parser's C code crashes on an integer that Python would not read (more than 4300 digits).
+
+        A run of so many digits shows in samples taken of every so many bytes, which cost nothing.
+        """
+        seen = self._before + chunk
+        if _TWO_DIGITS.search(seen[:: LONG_NUMBER // 2]) and _LONG_NUMBER.search(seen):
+            raise _not_a_state(f"it has a number of more than {LONG_NUMBER} digits")
+        self._before = seen[-LONG_NUMBER - 2 :]
 
     def finish(self) -> Contents:
         try:
@@ -97,6 +120,13 @@ class StateReader:
         if not self._walker.is_object:
             raise _not_a_state("its top level is not an object")
         return self._walker.contents()
+
+
+def _first_line(error: Exception) -> str:
+    """The parser's reason; of bytes that are no text it gives their repr."""
+    reason = error.args[0] if error.args else ""
+    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    return text.splitlines()[0] if text else "it is no JSON"
 
 
 def _not_a_state(why: str) -> Invalid:
@@ -166,45 +196,43 @@ class _Walker:
     def _output(self, name: str, value: Any) -> None:
         if isinstance(value, dict) and "value" in value:
             sensitive = value.get("sensitive") is True
-            self._contents.outputs.append(
-                Output(name, plain(value["value"]), sensitive, plain(value.get("type", "dynamic")))
-            )
+            kind = value.get("type", "dynamic")
+            self._contents.outputs.append(Output(_line(name, 255), json_text(value["value"]), sensitive, kind))
 
     def _old_resource(self, address: str) -> None:
         mode = "data" if address.startswith("data.") else "managed"
-        kind, _, name = address.removeprefix("data.").partition(".")
+        kind, _, name = _line(address, MOST_NAME).removeprefix("data.").partition(".")
         self._contents.count(Resource("root", mode, kind, name, "", 1))
 
     def contents(self) -> Contents:
         contents, header = self._contents, self._header
-        contents.version = _integer(header.get("version"))
-        contents.serial = _integer(header.get("serial"))
+        contents.version = _integer("version", header.get("version"), MOST_VERSION)
+        contents.serial = _integer("serial", header.get("serial"), MOST_SERIAL)
         contents.lineage = str(header.get("lineage") or "")
-        contents.terraform_version = header.get("terraform_version") or None
+        contents.terraform_version = _line(header.get("terraform_version"), 64) or None
         return contents
 
 
 def _resource(raw: dict[str, Any]) -> Resource:
     return Resource(
-        module=str(raw.get("module") or "root"),
-        mode=str(raw.get("mode") or "managed"),
-        type=str(raw.get("type") or ""),
-        name=str(raw.get("name") or ""),
-        provider=str(raw.get("provider") or ""),
+        module=_line(raw.get("module") or "root", MOST_NAME),
+        mode=_line(raw.get("mode") or "managed", MOST_NAME),
+        type=_line(raw.get("type"), MOST_NAME),
+        name=_line(raw.get("name"), MOST_NAME),
+        provider=_line(raw.get("provider"), MOST_NAME),
         count=raw["count"],
     )
 
 
-def _integer(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
+def _integer(name: str, value: Any, most: int) -> int | None:
+    if value is None or isinstance(value, (bool, str)):
+        return None
+    # Compared before it is made whole: a Decimal's exponent may stand for more digits than there is memory.
+    if not 0 <= value <= most or value != int(value):
+        raise _not_a_state(f"its {name} is not a number from 0 to {most}")
+    return int(value)
 
 
-def plain(value: Any) -> Any:
-    """*value* without the parser's Decimals: whole numbers become int, others float."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return value
+def _line(value: Any, most: int) -> str:
+    """A text for a column: without NUL, which PostgreSQL does not take, and no longer than it holds."""
+    return str(value or "").replace("\0", "\ufffd")[:most]

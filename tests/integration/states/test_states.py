@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from hashlib import md5
 from typing import Any
 
+import orjson
 import pytest
 
 from app import states, workspaces
@@ -89,7 +91,7 @@ async def test_a_state_comes_back_byte_for_byte_and_says_what_it_holds(writer: A
     assert (version.status, version.size, version.terraform_version) == ("finalized", len(content), "1.11.4")
     assert (await Workspace.get(id=workspace.id)).resource_count == 2
     [output] = await outputs.current(writer, await Workspace.get(id=workspace.id))
-    assert (output.name, output.sensitive, outputs.value(output)) == ("note", True, "hush")
+    assert (output.name, output.sensitive, orjson.dumps(outputs.value(output))) == ("note", True, b'"hush"')
 
 
 async def test_the_same_state_again_is_the_same_version(writer: Actor, workspace: Workspace) -> None:
@@ -322,3 +324,68 @@ async def test_a_late_upload_that_can_no_longer_follow_does_not_hold_the_lock(
     with pytest.raises(Conflict, match="serial"):
         await states.receive(late.id, chunked(state(1, note="late")))
     await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("18446744073709551616", '"number"'),
+        ("1e300000", '"number"'),
+        ("-1.5e400", '"number"'),
+        ("1e9000000", '"number"'),
+        ("1e-9000000", '"number"'),
+        ('"a\\u0000b"', '"string"'),
+        ('{"n": [1e30, {"deep": null}]}', '["object", {"n": "dynamic"}]'),
+    ],
+)
+async def test_an_output_is_kept_as_the_state_writes_it_however_large(
+    value: str, kind: str, writer: Actor, workspace: Workspace
+) -> None:
+    text = f'{{"version":4,"serial":1,"lineage":"{LINEAGE}","outputs":{{"x":{{"value":{value},"type":{kind}}}}}}}'
+    await push(writer, workspace, text.encode(), 1)
+    assert await current(workspace) == text.encode()
+    [output] = await outputs.current(writer, await Workspace.get(id=workspace.id))
+    shown = orjson.dumps(outputs.value(output)).decode()
+    assert json.loads(shown, parse_float=Decimal, parse_int=Decimal) == json.loads(
+        value, parse_float=Decimal, parse_int=Decimal
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"serial": "1e5000"},
+        {"serial": "1e9000000"},
+        {"serial": "9" * 5000},
+        {"serial": "-1"},
+        {"serial": "1.5"},
+        {"version": "5000000000"},
+        {"lineage": json.dumps("x" * 5000)},
+        {"lineage": json.dumps("a\0b")},
+        {"outputs": '{"x":{"value":' + "[" * 5000 + "]" * 5000 + "}}"},
+    ],
+)
+async def test_a_state_no_terraform_writes_is_refused_and_holds_no_lock(
+    change: dict[str, str], writer: Actor, workspace: Workspace
+) -> None:
+    members = {"version": "4", "serial": "1", "lineage": json.dumps(LINEAGE), **change}
+    content = ("{" + ",".join(f'"{name}":{value}' for name, value in members.items()) + "}").encode()
+    inline = announced(content, 1, "", state=base64.b64encode(content).decode())
+    with pytest.raises(Invalid):
+        await states.create(writer, workspace, inline)
+    await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
+
+
+async def test_odd_texts_in_a_state_are_no_reason_to_refuse_it(writer: Actor, workspace: Workspace) -> None:
+    odd = "n\0" + "x" * 3000
+    document = {
+        "version": 4,
+        "serial": 1,
+        "lineage": LINEAGE,
+        "terraform_version": odd,
+        "outputs": {odd: {"value": odd, "type": odd}},
+        "resources": [{"mode": "managed", "type": odd, "name": odd, "provider": odd, "instances": [{}]}],
+    }
+    content = json.dumps(document).encode()
+    await push(writer, workspace, content, 1)
+    assert await current(workspace) == content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_state_says_the_same_however_it_is_cut(step: int) -> None:
     contents = read(json.dumps(STATE).encode(), step)
     assert (contents.version, contents.serial, contents.lineage) == (4, 7, "5b0d")
     assert contents.terraform_version == "1.11.4"
-    assert [(output.name, output.value, output.sensitive) for output in contents.outputs] == [
+    assert [(output.name, json.loads(output.value), output.sensitive) for output in contents.outputs] == [
         ("greeting", "hi", False),
         ("secret", {"a": [1, 2.5, None]}, True),
     ]
@@ -73,7 +74,7 @@ def test_a_state_of_terraform_0_11_is_read_too() -> None:
         ],
     }
     contents = read(json.dumps(old).encode())
-    assert [output.value for output in contents.outputs] == ["a"]
+    assert [output.value for output in contents.outputs] == ['"a"']
     assert [(resource.mode, resource.type) for resource in contents.resources] == [
         ("managed", "null_resource"),
         ("data", "x"),
@@ -100,7 +101,8 @@ odd_shapes = st.dictionaries(
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(odd_shapes, st.integers(1, 40))
 def test_any_json_object_is_read_without_an_accident(shape: dict[str, Any], step: int) -> None:
-    read(json.dumps(shape).encode(), step)
+    with suppress(Invalid):  # a serial of -1 is refused, in a sentence
+        read(json.dumps(shape).encode(), step)
 
 
 def test_of_very_many_resources_only_the_first_are_named_and_all_are_counted() -> None:
@@ -110,3 +112,17 @@ def test_of_very_many_resources_only_the_first_are_named_and_all_are_counted() -
     assert len(contents.resources) == MOST_LISTED
     assert contents.managed_instances == MOST_LISTED + 5
     assert contents.modules == {"root": {"t": MOST_LISTED + 5}}
+
+
+@pytest.mark.parametrize("step", [1, 1000, 1999, 2000, 4001, 10**6])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_number_of_thousands_of_digits_is_refused_before_it_reaches_the_parser(step: int, sign: str) -> None:
+    for before in ("", " ", '{"serial":', '{"resources": [1, '):
+        with pytest.raises(Invalid, match="digits"):
+            read(f"{before}{sign}{'9' * 20_000}".encode(), step)
+
+
+def test_a_text_of_digits_is_no_number() -> None:
+    document = {"version": 4, "outputs": {"x": {"value": "9" * 20_000}}}
+    for step in (1, 1999, 10**6):
+        assert json.loads(read(json.dumps(document).encode(), step).outputs[0].value) == "9" * 20_000
