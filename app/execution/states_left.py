@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from app import states
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import StateroomError, Unavailable
 from app.execution.workdir import Workdir
 from app.runs.models import Apply, Run
 from app.storage import objects
@@ -28,13 +28,21 @@ async def collect(run: Run, directory: Workdir, left: StateResult) -> str:
     """Save what *left* names.  Returns the sentence for the log."""
     try:
         version = await states.recover(run.workspace, run.id, _content(directory, left))
-    except (Conflict, Invalid, NotFound) as error:
-        await keep(run, directory, left)
-        return (
-            f"The state this run left did not become the workspace's: {error.sentence} It is kept with the apply as its"
-            " errored state; compare it with the current one, and push it if it is right."
-        )
-    return f"The state this run left was saved as serial {version.serial}."
+    except Unavailable:
+        raise  # then it cannot be kept either; whoever comes next tries again
+    except StateroomError as error:
+        reason = error.sentence
+    except Exception:
+        # Whatever is wrong with us, the bytes are somebody's infrastructure.
+        log.exception("a state that a run left could not be taken in", run=run.id)
+        reason = "Stateroom met an error of its own with it; the worker's log says more."
+    else:
+        return f"The state this run left was saved as serial {version.serial}."
+    await keep(run, directory, left)
+    return (
+        f"The state this run left did not become the workspace's: {reason} It is kept with the apply as its errored"
+        " state; compare it with the current one, and push it if it is right."
+    )
 
 
 async def keep(run: Run, directory: Workdir, left: StateResult) -> None:
