@@ -10,6 +10,8 @@ from app.supervisor.control import LOG, POKE
 from app.supervisor.masking import Masker
 
 MiB = 1024 * 1024
+#: What is kept in memory while the disk takes nothing; most of a full disk's time somebody is making room.
+BACKLOG = 8 * MiB
 
 
 class Spool:
@@ -24,6 +26,8 @@ class Spool:
         directory = os.open(control, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         # Socket paths hold 107 bytes and a control directory's may be longer.
         self._bell_address = f"/proc/self/fd/{directory}/{POKE}"
+        self._backlog = bytearray()
+        self._has_gap = False
         self.length = 0
         self.trouble = ""
 
@@ -37,6 +41,7 @@ class Spool:
     def flush(self) -> None:
         """Let go of what the masker holds: nothing that belongs to it can follow."""
         self._append(self._masker.finish())
+        self._drain()
 
     def say(self, sentence: str) -> None:
         """A line of our own."""
@@ -51,14 +56,27 @@ class Spool:
             data = _whole_characters(data[: self._room]) + self._farewell()
             self._is_full = True
         self._room -= len(data)
-        view = memoryview(data)
+        if self._backlog:
+            self._drain()
+        if len(self._backlog) + len(data) <= BACKLOG and not self._has_gap:
+            self._backlog += data
+        elif not self._has_gap:
+            self._has_gap = True
+            self._backlog += b"\n\nPart of the log is missing here: its disk was full for too long.\n\n"
+        self._drain()
+
+    def _drain(self) -> None:
+        """Write what waits.  A full disk must not end an apply: the rest waits until there is room."""
         try:
-            while view:
-                written = os.write(self._file, view)
+            while self._backlog:
+                written = os.write(self._file, self._backlog)
                 self.length += written
-                view = view[written:]
-        except OSError as error:  # a full disk must not end an apply
+                del self._backlog[:written]
+        except OSError as error:
             self.trouble = f"Part of the log is missing: {error.strerror}."
+            return
+        self.trouble = ""
+        self._has_gap = False
         self._poke()
 
     def _farewell(self) -> bytes:

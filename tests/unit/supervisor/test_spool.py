@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,17 +60,47 @@ def test_who_watches_is_poked_for_each_write_however_long_the_path(tmp_path: Pat
         assert watcher.recv(16) == b"!"
 
 
-def test_a_disk_that_is_full_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool, log = make(tmp_path)
-    spool.write(b"one\n")
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on nothing can be written, until what is returned is called."""
+    write = os.write
 
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    def refused(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch:
-        patch.setattr("os.write", full)
-        spool.write(b"two\n")
-    spool.write(b"three\n")
-    assert log.read_text() == "one\nthree\n"
-    assert spool.length == len("one\nthree\n")
+    monkeypatch.setattr(os, "write", refused)
+    return lambda: monkeypatch.setattr(os, "write", write)
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, _ = make(tmp_path)
+    spool.write(b"before\n")
+    make_room = full_disk(monkeypatch)
+    spool.write(b"while\n")
+    spool.flush()
     assert "No space left" in spool.trouble
+    make_room()
+    spool.write(b"after\n")
+    spool.flush()
+    assert (tmp_path / "log").read_bytes() == b"before\nwhile\nafter\n"
+    assert spool.trouble == ""
+
+
+def test_a_disk_full_for_too_long_leaves_a_line_where_something_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.supervisor.spool.BACKLOG", 20)
+    spool, _ = make(tmp_path)
+    make_room = full_disk(monkeypatch)
+    for number in range(5):
+        spool.write(b"%d kept or not\n" % number)
+    spool.flush()
+    make_room()
+    spool.write(b"after\n")
+    spool.flush()
+    written = (tmp_path / "log").read_bytes()
+    assert written.startswith(b"0 kept or not\n")
+    assert written.count(b"Part of the log is missing here") == 1
+    assert written.endswith(b"after\n")
+    assert b"1 kept" not in written
