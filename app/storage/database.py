@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ async def connect(settings: Settings) -> None:
     # Both write values of statements into their debug messages.
     for talkative in ("tortoise", "aiosqlite", "asyncpg"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    if is_sqlite(settings):
-        sqlite_path(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_sqlite(settings) and ":memory:" not in settings.database_url.reveal():
+        _make_private(sqlite_path(settings))
     comparing.install()
     # It keeps INSERTs by the connection's name; a process that connects elsewhere needs others.
     EXECUTOR_CACHE.clear()
@@ -120,6 +121,13 @@ def is_sqlite(settings: Settings) -> bool:
 
 def sqlite_path(settings: Settings) -> Path:
     return Path("/" + urlsplit(settings.database_url.reveal()).path.lstrip("/"))
+
+
+def _make_private(path: Path) -> None:
+    """Let a new database be its owner's alone, whatever the umask; what SQLite puts beside it takes after it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # what is wrong, opening it will say
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def model_modules() -> list[str]:
