@@ -195,7 +195,10 @@ class Worker:
         """Say that we live, and why we take nothing if we do not."""
         room = shutil.disk_usage(self._settings.data_dir).free
         full = f"The disk of {self._settings.data_dir} is full; free some space." if room < LEAST_ROOM else None
-        self._gate.problem = self._station.problem or full
+        problem = self._station.problem or full
+        if problem != self._gate.problem:
+            log.warning("this worker takes no jobs" if problem else "this worker takes jobs again", why=problem)
+        self._gate.problem = problem
         await workers.pulse(self._station.worker_id, self._gate.problem)
 
     def _nudge(self, run_id: str) -> None:

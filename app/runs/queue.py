@@ -131,7 +131,10 @@ async def _waits_for_a_worker(run: Run, phase: str) -> Waiting | None:
             " An administrator can start one with `stateroom worker`"
         )
         return Waiting("no-worker", sentence, since=job.queued_at)
-    slots = sum(worker.slots for worker in able)
+    well = [worker for worker in able if worker.problem is None]
+    if not well:
+        return Waiting("no-worker", f"No worker takes jobs: {able[0].problem}", since=job.queued_at)
+    slots = sum(worker.slots for worker in well)
     return Waiting("slots", f"All {slots} workers are busy; {ahead} ahead", ahead=ahead, since=job.queued_at)
 
 

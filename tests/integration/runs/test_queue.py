@@ -9,7 +9,7 @@ import pytest
 from app import runs, workspaces
 from app.access.actors import SYSTEM
 from app.errors import Conflict
-from app.jobs import claims
+from app.jobs import claims, workers
 from app.jobs.models import Job
 from app.runs import moves, queue
 from app.runs.models import Run, RunEvent
@@ -81,6 +81,24 @@ async def test_a_waiting_run_says_behind_whom_and_how_many() -> None:
     assert waiting is not None
     assert (waiting.reason, waiting.ahead) == ("behind-running", 2)
     assert "add a queue" in waiting.sentence
+
+
+async def test_a_run_says_why_no_worker_takes_it() -> None:
+    run = await factories.make_run()
+    workspace = await workspace_of(run)
+    waiting = await queue.waiting(run, workspace)
+    assert waiting is not None
+    assert "No worker has terraform 1.11.4" in waiting.sentence
+
+    await workers.register("wrk-1", "one", 2, {"terraform/1.11.4"}, "The disk is full; free some space.")
+    waiting = await queue.waiting(run, workspace)
+    assert waiting is not None
+    assert waiting.sentence == "No worker takes jobs: The disk is full; free some space."
+
+    await workers.register("wrk-2", "two", 3, {"terraform/1.11.4"})
+    waiting = await queue.waiting(run, workspace)
+    assert waiting is not None
+    assert waiting.sentence == "All 3 workers are busy; 0 ahead"
 
 
 async def test_a_run_never_frees_a_lock_it_does_not_hold() -> None:
