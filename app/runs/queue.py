@@ -131,7 +131,7 @@ async def _waits_for_a_worker(run: Run, phase: str) -> Waiting | None:
             " An administrator can start one with `stateroom worker`"
         )
         return Waiting("no-worker", sentence, since=job.queued_at)
-    well = [worker for worker in able if worker.problem is None]
+    well = [worker for worker in able if not worker.problem]
     if not well:
         return Waiting("no-worker", f"No worker takes jobs: {able[0].problem}", since=job.queued_at)
     slots = sum(worker.slots for worker in well)

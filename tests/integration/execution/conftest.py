@@ -34,7 +34,7 @@ from tests.integration.conftest import migrated
 from tests.integration.execution.state_api import serving
 from tests.services import Parts
 
-PATIENCE = 60
+PATIENCE = 180
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from app import runs
 from app.access.actors import SYSTEM
 from app.jobs.models import Job
@@ -26,8 +24,6 @@ from tests.integration.execution.conftest import (
     whole_log,
 )
 from tests.integration.execution.state_api import holding
-
-pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 
 
 async def applying(**given: object) -> Run:

@@ -12,8 +12,6 @@ from app.workspaces.models import Workspace
 from tests import factories
 from tests.integration.execution.conftest import Crew, cleared, outputs, read, rested, start, whole_log
 
-pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
-
 ONE = {"main.tf": 'resource "terraform_data" "one" {}\n'}
 
 

@@ -33,8 +33,6 @@ from tests.integration.execution.conftest import (
 from tests.integration.execution.state_api import holding
 from tests.services import Parts
 
-pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
-
 PROGRAM = "from app import worker, settings; worker.main(settings.load())"
 
 

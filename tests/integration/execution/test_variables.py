@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from app import runs
 from app.access.actors import SYSTEM
 from app.runs.models import Plan
 from app.workspaces.models import Workspace
 from tests import factories
 from tests.integration.execution.conftest import Crew, outputs, read, rested, start, whole_log
-
-pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 
 NASTY = {
     "newlines": "one\ntwo\r\n\n",
