@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.cli import certificates, client_files, firststart, instance, private_files, processes
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 WEB_STOPS_WITHIN = 10.0
 #: Valkey writes its file first.
 QUEUE_STOPS_WITHIN = 15.0
+#: With less than this on the disk, that is why something did not start.
+LEAST_ROOM = 512 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,23 @@ def run(settings: Settings, organization: str | None) -> int:
     ready, tell = os.pipe()
     handed = Handed(listener.fileno(), tell, family)
     programs = tuple(_programs(settings, made, handed, workers_umask))
-    manager = Manager(programs, say=say, ready=ready, when_ready=lambda: _announce(settings, link))
+    manager = Manager(
+        programs,
+        say=say,
+        ready=ready,
+        when_ready=lambda: _announce(settings, link),
+        trouble=lambda: _no_room(settings.data_dir),
+    )
     status = manager.run()
     listener.close()
     os.close(lock)
     return status
+
+
+def _no_room(directory: Path) -> str | None:
+    if shutil.disk_usage(directory).free >= LEAST_ROOM:
+        return None
+    return f"the disk that holds {directory} is full. Free some space, or choose another directory with --data."
 
 
 def say(line: str) -> None:

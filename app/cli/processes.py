@@ -118,6 +118,8 @@ class Manager:
     say: Callable[[str], None]
     ready: int | None = None
     when_ready: Callable[[], None] = lambda: None
+    #: What is wrong with the machine, if that can be seen: a child may have had no room to say it.
+    trouble: Callable[[], str | None] = lambda: None
     children: list[Child] = field(init=False)
     #: Those still to be stopped, the next one last; None while everything is to run.
     stopping: list[Child] | None = field(init=False, default=None)
@@ -209,7 +211,8 @@ class Manager:
         if child.asked_to_stop_at is not None:
             return
         if code > 0 and not self.was_ready and self.stopping is None:
-            self.say(f"{child.program.name} ended with status {code} before it was ready; {child.program.said_why}")
+            why = self.trouble() or child.program.said_why
+            self.say(f"{child.program.name} ended with status {code} before it was ready; {why}")
             self.status = 1
             self.stop()
             return

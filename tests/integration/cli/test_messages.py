@@ -58,7 +58,7 @@ def test_a_read_only_directory_is_named_with_the_remedy(tmp_path: Path) -> None:
     assert "--data" in said
 
 
-@pytest.mark.parametrize("size", ["16k", "300k"], ids=["at once", "while it starts"])
+@pytest.mark.parametrize("size", ["16k", "300k", "1m"], ids=["at once", "while it starts", "when its parts start"])
 def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path, size: str) -> None:
     full = on_file_system(f"size={size}", tmp_path)
     said = refused(run([*full, *processes.COMMAND, "up", "--data", str(tmp_path), "--port", "0"]))
