@@ -101,6 +101,11 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> Configuratio
     return version
 
 
+def is_usable(version: ConfigurationVersion) -> bool:
+    """Whether it has its archive, so that a run can be made of it."""
+    return version.status == Status.UPLOADED
+
+
 async def archive_of(actor: Actor, version: ConfigurationVersion) -> StoredObject:
     """The archive, for who may download it."""
     await require(actor, "configuration:read", version.workspace)

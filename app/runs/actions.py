@@ -10,7 +10,7 @@ from typing import Any
 from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 
-from app import clock, events, ids, settings, variables
+from app import clock, configurations, events, ids, settings, variables
 from app.access.actors import Actor, Kind
 from app.access.permissions import Level, Place, grants, level_of, require
 from app.configurations.models import ConfigurationVersion
@@ -53,6 +53,8 @@ class RunOptions:
     variables: list[Value] = field(default_factory=list)
     source: str = "tfe-api"
     trigger_reason: str = "manual"
+    #: Refuse if the configuration has a run already: what was announced twice is queued once.
+    only_first: bool = False
 
 
 def visible(actor: Actor) -> QuerySet[Run]:
@@ -134,15 +136,17 @@ async def create(
         created_at=clock.now(),
     )
     async with in_transaction():
-        spoken = await _store(actor, run, values)
+        spoken = await _store(actor, run, values, only_first=options.only_first)
     await moves.announce(spoken)
     return run
 
 
-async def _store(actor: Actor, run: Run, values: list[Value]) -> list[RunEvent]:
+async def _store(actor: Actor, run: Run, values: list[Value], *, only_first: bool) -> list[RunEvent]:
     workspace = await Workspace.filter(id=run.workspace_id, deleted_at=None).select_for_update().first()
     if workspace is None:
         raise Conflict("The workspace was deleted meanwhile.")
+    if only_first and await Run.filter(configuration_version_id=run.configuration_version_id).exists():
+        raise Conflict("The configuration has its run already.")
     run.number = workspace.run_count + 1
     await run.save(force_create=True)
     await Plan.create(id=ids.plan_id(run.id), run_id=run.id)
@@ -179,7 +183,7 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
             "The workspace's execution-mode is local: its runs happen on your machine. Set it to remote.",
             field="workspace",
         )
-    if configuration_version.status != "uploaded":
+    if not configurations.is_usable(configuration_version):
         raise Invalid(
             f"The configuration version is {configuration_version.status}, not uploaded.",
             field="configuration_version",

@@ -28,7 +28,7 @@ async def queue_uploaded(version: ConfigurationVersion) -> None:
     workspace = await Workspace.get_or_none(id=version.workspace_id, deleted_at=None)
     if user is None or workspace is None:
         return
-    options = RunOptions(message=MESSAGE, source="tfe-configuration-version")
+    options = RunOptions(message=MESSAGE, source="tfe-configuration-version", only_first=True)
     try:
         await create(await tokens.actor_of(user), workspace, version, options)
     except StateroomError as error:

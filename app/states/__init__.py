@@ -1,6 +1,7 @@
 """State: what Terraform knows of the world, kept version by version."""
 
 from app.states.actions import (
+    PENDING,
     NewState,
     before_unlock,
     content,
@@ -16,6 +17,7 @@ from app.states.actions import (
 )
 
 __all__ = [
+    "PENDING",
     "NewState",
     "before_unlock",
     "content",

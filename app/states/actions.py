@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import re
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tortoise.expressions import Q
@@ -18,9 +18,9 @@ from tortoise.queryset import QuerySet
 
 from app import clock, events, ids, settings
 from app.access.actors import SYSTEM, Actor, Kind
-from app.access.permissions import Reach, may_reach, require
+from app.access.permissions import require
 from app.errors import Conflict, Invalid, NotFound, Unavailable
-from app.states import history
+from app.states import history, succession
 from app.states.models import StateVersion, StateVersionOutput
 from app.states.reading import Contents, StateReader
 from app.states.values import json_text
@@ -30,10 +30,6 @@ from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 
 PENDING, FINALIZED, DISCARDED = "pending", "finalized", "discarded"
-
-MOST_LINEAGE = 255
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +89,13 @@ async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVers
     Whoever writes must hold the workspace's lock.  The same serial with the same bytes answers the version there is.
     """
     await require(actor, "state:write", workspace)
-    _check(new)
-    forced = _may_force(actor, new)
+    succession.check(new.serial, new.md5, new.lineage)
+    forced = succession.may_force(actor, said=new.force)
     inline = _decoded(new.state, "state") if new.state is not None else None
     json_inline = _decoded(new.json_state, "json_state") if new.json_state is not None else None
     async with in_transaction():
         workspace = await _locked(workspace.id)
-        _require_lock(actor, workspace)
+        succession.require_lock(actor, workspace)
         same = await _same(actor, workspace, new)
         if same is None:
             same = await _announce(actor, workspace, new, forced)
@@ -129,23 +125,27 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
     version = await StateVersion.get_or_none(id=version_id).select_related("workspace")
     if version is None or version.workspace.deleted_at is not None:
         raise NotFound("There is no such state version any more.")
-    reader = StateReader()
-    stored = await objects.put(
-        "state", version.workspace.organization_id, _read_by(reader, chunks), limit=settings.current().max_state
-    )
     try:
-        contents = reader.finish()
-        _check_contents(version, stored, contents)
-        kept = await _finalize(version, stored, contents)
-    except BaseException as problem:
-        await asyncio.shield(objects.abandon(stored))
-        if isinstance(problem, Conflict):
-            await _give_up(version.id)  # what does not follow now never will; bytes that were cut may come again
+        async with _taken_in(version.workspace, chunks) as (stored, contents):
+            succession.check_contents(version, stored, contents)
+            kept = await _finalize(version, stored, contents)
+    except Conflict:
+        await _give_up(version.id)  # what does not follow now never will; bytes that were cut may come again
         raise
-    if not kept:
-        await objects.delete_bytes(stored)
-    elif not version.intermediate:
+    if kept and not version.intermediate:
         await events.state_changed.announce(version.workspace.id)
+
+
+@asynccontextmanager
+async def _taken_in(workspace: Workspace, chunks: AsyncIterable[bytes]) -> AsyncIterator[tuple[StoredObject, Contents]]:
+    """Store *chunks* and read them on their way.  If the block does not save the object, its bytes are dropped."""
+    reader = StateReader()
+    limit = settings.current().max_state
+    stored = await objects.put("state", workspace.organization_id, _read_by(reader, chunks), limit=limit)
+    try:
+        yield stored, reader.finish()
+    finally:
+        await asyncio.shield(objects.abandon(stored))
 
 
 async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
@@ -174,13 +174,8 @@ async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
 async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes]) -> StateVersion:
     """Make a state that a dead run left the current one, if it follows what is current and the run still holds the
     lock.  Raises Conflict (it does not), Invalid (it is no state); nothing is kept then."""
-    reader = StateReader()
-    stored = await objects.put(
-        "state", workspace.organization_id, _read_by(reader, chunks), limit=settings.current().max_state
-    )
-    try:
-        contents = reader.finish()
-        _check_lineage(contents.lineage)
+    async with _taken_in(workspace, chunks) as (stored, contents):
+        succession.check_lineage(contents.lineage)
         new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
         async with in_transaction():
             workspace = await _locked(workspace.id)
@@ -189,14 +184,13 @@ async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes
             same = await _same(SYSTEM, workspace, new, run_id)
             version = same or await _announce(SYSTEM, workspace, new, forced=False, run_id=run_id)
         await version.fetch_related("workspace")
-        kept = await _finalize(version, stored, contents)
-    except BaseException:
-        await asyncio.shield(objects.abandon(stored))
-        raise
+        try:
+            kept = await _finalize(version, stored, contents)
+        except BaseException:
+            await asyncio.shield(_give_up(version.id))
+            raise
     if kept:
         await events.state_changed.announce(workspace.id)
-    else:
-        await objects.delete_bytes(stored)
     return version
 
 
@@ -239,47 +233,7 @@ async def before_unlock(workspace: Workspace, forced: bool) -> None:
     await history.settle(workspace)
 
 
-# What a state must be
-
-
-def _check(new: NewState) -> None:
-    if new.serial < 0:
-        raise Invalid("The serial of a state is a number from 0.", field="serial")
-    if not _MD5.fullmatch(new.md5):
-        raise Invalid("md5 is the hexadecimal MD5 of the state's bytes.", field="md5")
-    _check_lineage(new.lineage)
-
-
-def _check_lineage(lineage: str) -> None:
-    if len(lineage) > MOST_LINEAGE or "\0" in lineage:
-        raise Invalid(f"A lineage is a text of at most {MOST_LINEAGE} characters, without NUL.", field="lineage")
-
-
-def _check_contents(version: StateVersion, stored: StoredObject, contents: Contents) -> None:
-    _check_lineage(contents.lineage)
-    if stored.md5 != version.md5:
-        raise Invalid(
-            f"The bytes that came have the MD5 {stored.md5}, not {version.md5} as announced. Send them again.",
-            field="md5",
-        )
-    if contents.serial is not None and contents.serial != version.serial:
-        raise Invalid(f"The state says serial {contents.serial}, the request {version.serial}.", field="serial")
-    if version.lineage and contents.lineage and contents.lineage != version.lineage:
-        raise Invalid("The state's lineage is not the one the request names.", field="lineage")
-
-
-def _may_force(actor: Actor, new: NewState) -> bool:
-    """A person who holds the lock may go back; the `cloud` block sends `state push -force` without saying so."""
-    return actor.kind is Kind.USER and (new.force or actor.integration == "cloud")
-
-
-def _require_lock(actor: Actor, workspace: Workspace) -> None:
-    if actor.claims is not None:
-        if workspace.locked_by_run_id == actor.claims.run_id and may_reach(actor, Reach.OWN_WORKSPACE, "state:write"):
-            return
-    elif actor.kind is Kind.SYSTEM or (actor.id and workspace.locked_by_user_id == actor.id):
-        return
-    raise Conflict("A state is written only by whoever holds the workspace's lock. Lock the workspace first.")
+# How it becomes current
 
 
 async def _same(actor: Actor, workspace: Workspace, new: NewState, run_id: str | None = None) -> StateVersion | None:
@@ -300,30 +254,12 @@ async def _same(actor: Actor, workspace: Workspace, new: NewState, run_id: str |
     return await own.order_by("-created_at").first()
 
 
-def _require_successor(now: StateVersion | None, serial: int, lineage: str) -> None:
-    if now is None:
-        return
-    if lineage and now.lineage and lineage != now.lineage:
-        raise Conflict(
-            f"The state's lineage {lineage} is not that of the current one, {now.lineage}. It belongs to something"
-            " else; `terraform state push -force` takes it all the same."
-        )
-    if serial <= now.serial:
-        raise Conflict(
-            f"The state has serial {serial}, but serial {now.serial} is current. Pull the current state and start"
-            " from there; `terraform state push -force` goes back all the same."
-        )
-
-
-# How it becomes current
-
-
 async def _announce(
     actor: Actor, workspace: Workspace, new: NewState, forced: bool, run_id: str | None = None
 ) -> StateVersion:
     before = await _current(workspace)
     if not forced:
-        _require_successor(before, new.serial, new.lineage)
+        succession.require_successor(before, new.serial, new.lineage)
     return await StateVersion.create(
         id=ids.new("state_version"),
         workspace_id=workspace.id,
@@ -332,16 +268,11 @@ async def _announce(
         lineage=new.lineage,
         md5=new.md5,
         intermediate=new.intermediate,
-        forced=forced and before is not None and not _follows(before, new.serial, new.lineage),
+        forced=forced and before is not None and not succession.follows(before, new.serial, new.lineage),
         run_id=actor.claims.run_id if actor.claims else run_id,
         created_by_id=actor.id,
         created_at=clock.now(),
     )
-
-
-def _follows(before: StateVersion, serial: int, lineage: str) -> bool:
-    """Whether it does for certain: a lineage that is not said yet may turn out to be another one."""
-    return serial > before.serial and lineage == before.lineage
 
 
 async def _finalize(version: StateVersion, stored: StoredObject, contents: Contents) -> bool:
@@ -353,12 +284,12 @@ async def _finalize(version: StateVersion, stored: StoredObject, contents: Conte
             return False
         if fresh.status == DISCARDED:
             raise Conflict("This state version was given up, because its bytes did not come in time.")
-        if not _still_locked_for(fresh, workspace):
+        if not succession.still_locked_for(fresh, workspace):
             raise Conflict("The workspace's lock was freed before the state arrived.")
         before, lineage = await _current(workspace), fresh.lineage or contents.lineage
         if not fresh.forced:
-            _require_successor(before, fresh.serial, lineage)
-        elif before is not None and _follows(before, fresh.serial, lineage):
+            succession.require_successor(before, fresh.serial, lineage)
+        elif before is not None and succession.follows(before, fresh.serial, lineage):
             fresh.forced = False  # it need not have been
         await stored.save()
         _describe(fresh, stored, contents)
@@ -369,12 +300,6 @@ async def _finalize(version: StateVersion, stored: StoredObject, contents: Conte
             await history.make_current(workspace, fresh, contents.managed_instances)
     version.update_from_dict({"status": fresh.status, "chain_hash": fresh.chain_hash})
     return True
-
-
-def _still_locked_for(version: StateVersion, workspace: Workspace) -> bool:
-    if version.run_id is not None:
-        return workspace.locked_by_run_id == version.run_id
-    return workspace.locked_by_user_id == version.created_by_id or version.created_by_id is None
 
 
 def _describe(version: StateVersion, stored: StoredObject, contents: Contents) -> None:

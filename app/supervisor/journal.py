@@ -84,7 +84,6 @@ class Sender:
         self._api, self._workspace, self._refused = api, workspace, refused
         self.sent: State | None = None
         self.snapshots = 0
-        self.trouble = ""
 
     def run(self, journal: Journal, over: threading.Event) -> None:
         """Until *over*: each new state, at most every few seconds, and something at least every minute."""
@@ -108,10 +107,9 @@ class Sender:
             except TokenRefused:
                 self._refused()
                 return False
-            except Declined as error:
-                self.trouble = str(error)
-            except Away as error:
-                self.trouble = str(error)
+            except Declined:
+                return True  # this one does not fit; the last state will say so
+            except Away:
                 over.wait(pause)
                 if not over.is_set():
                     continue

@@ -27,7 +27,7 @@ _SNAPSHOTS = {"x-terraform-snapshot-interval": str(SNAPSHOT_SECONDS)}
 def _uploads(kind: str) -> Any:
     def urls(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
         """Where the bytes go; nowhere once they have come."""
-        pending = [one for one in things if one.status == "pending"]
+        pending = [one for one in things if one.status == states.PENDING]
         return {one.id: signed_urls.sign(kind, one.id, base_url=view.base_url) for one in pending}
 
     return urls

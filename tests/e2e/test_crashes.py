@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -17,23 +16,6 @@ from tests.e2e.up import Up, eventually, processes_on
 FILES = steps("echo made", f"echo begun; {GATE}; echo over", "echo last")
 
 Start = Callable[..., Up]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started: list[Up] = []
-
-    def begin(*options: str) -> Up:
-        started.append(Up(tmp_path / "data", *options))
-        return started[-1].wait_until_ready()
-
-    yield begin
-    for up in started:
-        up.end()
-    left = tmp_path / "data"
-    for pid in processes_on(left):
-        os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: processes_on(left) == []), processes_on(left)
 
 
 def kill(up: Up, who: str, start: Start) -> Up:

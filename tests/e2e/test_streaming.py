@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.cli import env
 from tests.e2e.site import GATE, Site, plain, steps
-from tests.e2e.up import LONG, Up, eventually, processes_on
+from tests.e2e.up import LONG, Up, eventually
 
 #: Keeps a plan busy for some seconds, with nothing to say.
 BUSY = {"main.tf": 'resource "terraform_data" "one" { input = bcrypt("x", 16) }\n'}
@@ -22,20 +22,8 @@ LINE, LINES = "aä☃𝕏" * 16, 50_000
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    started: list[Up] = []
-
-    def begin(**settings: str) -> Site:
-        started.append(Up(tmp_path / "data", **settings))
-        return Site(started[-1].wait_until_ready())
-
-    yield begin
-    for up in started:
-        up.end()
-    left = tmp_path / "data"
-    for pid in processes_on(left):
-        os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: processes_on(left) == []), processes_on(left)
+def site(start: Callable[..., Up]) -> Callable[..., Site]:
+    return lambda **settings: Site(start(**settings))
 
 
 def applying(up: Up, directory: Path) -> subprocess.Popen[str]:

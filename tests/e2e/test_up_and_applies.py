@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,6 @@ resource "terraform_data" "second" {
   provisioner "local-exec" { command = "echo begun; sleep %s; echo over" }
 }
 """
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    started: list[Up] = []
-
-    def begin(*options: str) -> Up:
-        started.append(Up(tmp_path / "data", *options))
-        return started[-1].wait_until_ready()
-
-    yield begin
-    for up in started:
-        up.end()
-    left = tmp_path / "data"
-    for pid in processes_on(left):
-        os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: processes_on(left) == []), processes_on(left)
 
 
 class Apply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -34,6 +35,15 @@ async def test_a_version_that_asks_for_a_run_gets_one_as_whoever_made_it() -> No
     assert await Run.filter(configuration_version_id=quiet).count() == 0
     [run] = await Run.filter(configuration_version_id=asking)
     assert (run.created_by_id, run.message, run.source) == (user.id, MESSAGE, "tfe-configuration-version")
+
+
+async def test_two_announcements_at_once_queue_one_run() -> None:
+    user = await factories.make_user()
+    workspace = await factories.make_workspace(await factories.make_organization(owner=user))
+    version = await configurations.create(await factories.actor_of(user), workspace, auto_queue_runs=True)
+    content = factories.archive()
+    await asyncio.gather(*(configurations.receive(version.id, factories.chunks(content)) for _ in range(4)))
+    assert await Run.filter(configuration_version_id=version.id).count() == 1
 
 
 async def test_an_upload_to_a_workspace_of_local_execution_is_no_failure() -> None:
