@@ -78,14 +78,16 @@ async def actor_of(user: User) -> Actor:
     return await tokens.actor_of(user)
 
 
-def archive(files: Mapping[str, str] | None = None) -> bytes:
-    """A gzip tar of *files*, as terraform packs them."""
+def archive(files: Mapping[str, str | bytes] | None = None) -> bytes:
+    """A gzip tar of *files*, packed as quickly as terraform does; what is given as bytes is a program."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, content in (files or {"main.tf": 'resource "terraform_data" "one" {}\n'}).items():
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
+        for name, given in (files or {"main.tf": 'resource "terraform_data" "one" {}\n'}).items():
+            content = given.encode() if isinstance(given, str) else given
             entry = tarfile.TarInfo(name)
-            entry.size = len(content.encode())
-            tar.addfile(entry, io.BytesIO(content.encode()))
+            entry.size = len(content)
+            entry.mode = 0o644 if isinstance(given, str) else 0o755
+            tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 

@@ -56,7 +56,7 @@ class Site:
         attributes = {"key": key, "value": value, "category": category, "sensitive": True}
         self.call("POST", f"/workspaces/{workspace}/vars", {"type": "vars", "attributes": attributes})
 
-    def start(self, workspace: str, files: Mapping[str, str], **options: Any) -> OneRun:
+    def start(self, workspace: str, files: Mapping[str, str | bytes], **options: Any) -> OneRun:
         path = f"/workspaces/{workspace}/configuration-versions"
         sent = {"type": "configuration-versions", "attributes": {"auto-queue-runs": False}}
         version = self.call("POST", path, sent)
