@@ -65,6 +65,8 @@ ORGANIZATION_ACTIONS = frozenset(
         "project:delete",
         "workspace:create",
         "tag:read",
+        "variable-set:read",
+        "variable-set:manage",
         "module:download",
         "provider:download",
     }

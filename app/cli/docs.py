@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
 BEGIN, END = "<!-- generated: lifecycle -->", "<!-- end -->"
+BEGIN_PRECEDENCE = "<!-- generated: precedence -->"
 
 Generator = Callable[[], str | None]
 
@@ -95,14 +96,31 @@ def runs() -> str | None:
         return None
     from app.runs import lifecycle
 
-    page = ROOT / "docs" / "runs.md"
-    block = f"{BEGIN}\n```mermaid\n{lifecycle.diagram().strip()}\n```\n{END}"
+    diagram = f"```mermaid\n{lifecycle.diagram().strip()}\n```"
+    return _around("runs.md", "The life of a run", BEGIN, diagram)
+
+
+def variables() -> str | None:
+    """The page about variables, with the table of precedence in its place."""
+    if not _exists("app.variables.precedence"):
+        return None
+    from app.variables.precedence import TABLE
+
+    rows = [f"| {row.level} | {row.says} | {row.judge.value} |" for row in TABLE]
+    table = ["| | where a variable comes from, the strongest first | who decides |", "|---|---|---|", *rows]
+    return _around("variables.md", "Variables", BEGIN_PRECEDENCE, "\n".join(table))
+
+
+def _around(name: str, title: str, begin: str, generated: str) -> str:
+    """The page as people wrote it, what is *generated* in its place."""
+    page = ROOT / "docs" / name
+    block = f"{begin}\n{generated}\n{END}"
     if not page.is_file():
-        return f"# The life of a run\n\n{block}\n"
+        return f"# {title}\n\n{block}\n"
     text = page.read_text(encoding="utf-8")
-    if BEGIN not in text:
+    if begin not in text:
         return f"{text.rstrip()}\n\n{block}\n"
-    before, _, rest = text.partition(BEGIN)
+    before, _, rest = text.partition(begin)
     return before + block + rest.partition(END)[2]
 
 
@@ -150,7 +168,7 @@ def _exists(module: str) -> bool:
         return False
 
 
-PAGES: dict[str, Generator] = {"settings.md": settings, "api.md": api, "runs.md": runs}
+PAGES: dict[str, Generator] = {"settings.md": settings, "api.md": api, "runs.md": runs, "variables.md": variables}
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from app.http.routing import Route
 from app.runs import lifecycle
 from app.runs.lifecycle import Row
 from app.runs.models import Run
-from app.variables.actions import reveal
 from app.variables.models import Variable
+from app.variables.values import reveal
 from app.web import visitors
 from app.web.answers import page, to
 from app.workspaces.models import Workspace

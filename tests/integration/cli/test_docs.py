@@ -26,11 +26,13 @@ def test_what_was_just_written_is_fresh(checkout: Path) -> None:
     assert docs.check() == 0
 
 
-@pytest.mark.parametrize("name", ["settings.md", "runs.md"])
+@pytest.mark.parametrize("name", ["settings.md", "runs.md", "variables.md"])
 def test_a_page_that_the_code_would_write_otherwise_is_stale(checkout: Path, name: str) -> None:
     docs.write()
     page = checkout / "docs" / name
-    page.write_text(page.read_text().replace("planning", "pondering").replace("8443", "8444"))
+    page.write_text(
+        page.read_text().replace("planning", "pondering").replace("8443", "8444").replace("priority set", "set")
+    )
     assert docs.check() == 1
 
 

@@ -1,0 +1,165 @@
+"""One variable, whoever has it: what may be written, how it is sealed, how it changes."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from app import clock, ids, settings
+from app.errors import Invalid
+from app.http.limits import readable
+from app.secret import Secret
+from app.storage import crypto
+from app.variables.models import Kept
+from app.variables.precedence import Value
+
+CATEGORIES = ("terraform", "env")
+_TERRAFORM_KEY = re.compile(r"[^\W\d][\w-]*")
+_ENV_KEY = re.compile(r"[^=\s\0]+")
+
+K = TypeVar("K", bound=Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a request wants of a variable; None leaves it as it was."""
+
+    key: str | None = None
+    value: Secret[str] | None = None
+    description: str | None = None
+    category: str | None = None
+    hcl: bool | None = None
+    sensitive: bool | None = None
+
+
+async def insert(model: type[K], wanted: Change, **holder: Any) -> K:
+    """Make one that belongs to *holder*, inside the caller's transaction."""
+    now = clock.now()
+    variable = model(
+        id=ids.new("variable"),
+        key=wanted.key or "",
+        description=wanted.description or "",
+        category=wanted.category or "",
+        hcl=bool(wanted.hcl),
+        sensitive=bool(wanted.sensitive),
+        version_id=_new_version(),
+        created_at=now,
+        updated_at=now,
+        **holder,
+    )
+    _check(variable)
+    _seal(variable, wanted.value or Secret(""))
+    await _key_is_free(variable)
+    await variable.save(force_create=True)
+    return variable
+
+
+async def change(variable: Kept, wanted: Change) -> bool:
+    """Write what is *wanted*, inside the caller's transaction, which holds the row.  Whether key or category moved."""
+    changes = _changes(variable, wanted)
+    if variable.sensitive and changes:
+        raise Invalid(
+            "Only the value of a sensitive variable can be changed. Delete it and create another to change more.",
+            field=next(iter(changes)),
+        )
+    moved = "key" in changes or "category" in changes
+    variable.update_from_dict(changes)
+    _check(variable)
+    if wanted.value is not None:
+        _seal(variable, wanted.value)
+    if moved:
+        await _key_is_free(variable)
+    variable.version_id, variable.updated_at = _new_version(), clock.now()
+    await variable.save()
+    return moved
+
+
+def as_value(variable: Kept, source: str) -> Value:
+    return Value(
+        key=variable.key,
+        value=reveal(variable),
+        category=variable.category,
+        hcl=variable.hcl,
+        sensitive=variable.sensitive,
+        source=source,
+    )
+
+
+def reveal(variable: Kept) -> Secret[str]:
+    """The value, also a sensitive one's: whoever shows it to people asks `sensitive` first."""
+    return Secret(crypto.open_sealed(bytes(variable.sealed_value), context=_context(variable)).decode())
+
+
+def check_of_run(value: Value) -> None:
+    """What a run was given beside its workspace's variables.  Raises Invalid."""
+    if not _TERRAFORM_KEY.fullmatch(value.key) or len(value.key) > 128:
+        raise Invalid(
+            f"A run was given a variable {value.key[:60]!r}, which is no name of one: it has letters, digits,"
+            " underscores and hyphens, begins with a letter or an underscore, and is 128 characters long at most.",
+            field="variables",
+        )
+    if len(value.value.reveal().encode()) > settings.current().max_variable:
+        raise _too_long("variables")
+
+
+def taken() -> Invalid:
+    return Invalid("Key has already been taken.", field="key")
+
+
+def _changes(variable: Kept, wanted: Change) -> dict[str, Any]:
+    """What would differ, beside the value."""
+    fields = ("key", "description", "category", "hcl", "sensitive")
+    asked = {field: getattr(wanted, field) for field in fields}
+    return {field: value for field, value in asked.items() if value not in (None, getattr(variable, field))}
+
+
+def _check(variable: Kept) -> None:
+    if variable.category not in CATEGORIES:
+        raise Invalid("The category of a variable is terraform or env.", field="category")
+    if not variable.key:
+        raise Invalid("A variable needs a key.", field="key")
+    if len(variable.key) > 128:
+        raise Invalid("The key of a variable has at most 128 characters.", field="key")
+    if variable.category == "terraform" and not _TERRAFORM_KEY.fullmatch(variable.key):
+        raise Invalid(
+            "The key of a Terraform variable has letters, digits, underscores and hyphens, and begins with a letter"
+            " or an underscore.",
+            field="key",
+        )
+    if variable.category == "env" and not _ENV_KEY.fullmatch(variable.key):
+        raise Invalid("The name of an environment variable has neither spaces nor an equals sign.", field="key")
+    if len(variable.description) > 512:
+        raise Invalid("The description of a variable has at most 512 characters.", field="description")
+
+
+def _seal(variable: Kept, value: Secret[str]) -> None:
+    plain = value.reveal().encode()
+    if len(plain) > settings.current().max_variable:
+        raise _too_long("value")
+    if b"\0" in plain:
+        raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
+    variable.sealed_value = crypto.seal(plain, context=_context(variable))
+
+
+def _too_long(field: str) -> Invalid:
+    return Invalid(
+        f"The value of a variable may be {readable(settings.current().max_variable)} long at most; the setting"
+        " STATEROOM_MAX_VARIABLE moves that limit.",
+        field=field,
+    )
+
+
+def _context(variable: Kept) -> tuple[str, ...]:
+    return "variable", variable.id
+
+
+def _new_version() -> str:
+    return secrets.token_hex(32)
+
+
+async def _key_is_free(variable: Kept) -> None:
+    same = type(variable).filter(key=variable.key, category=variable.category, **variable.holder)
+    if await same.exclude(id=variable.id).exists():
+        raise taken()
