@@ -1,8 +1,8 @@
 """Which waiting job a free slot takes, and how long it stays taken.
 
-The claim order, in one transaction: priority class, then the organization with the fewest jobs running, then the one
-served longest ago, then the job queued first.  Every tenth claim goes instead to the line (organization and class)
-served longest ago, so none starves and priority gives away a tenth at most.
+The claim order (`order.py`), in one transaction: priority class, then the organization with the fewest jobs running,
+then the one served longest ago, then the job queued first.  Every tenth claim goes instead to the line (organization
+and class) served longest ago, so none starves and priority gives away a tenth at most.
 
 A lease is a number its holder raises; nobody compares wall clocks.  Each claim has a number too, and whatever a holder
 writes is refused once another has claimed (`hold`).
@@ -10,23 +10,19 @@ writes is refused once another has claimed (`hold`).
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from tortoise.expressions import F
-from tortoise.functions import Min
 
 from app import clock, settings
 from app.errors import StateroomError
+from app.jobs import order
 from app.jobs.models import Job, Line
 from app.jobs.queue import draw
 from app.storage import database
 from app.storage.database import in_transaction
-
-#: Every so many claims the line that waited longest goes first, whatever its class.
-TURN = 10
 
 
 class Lost(StateroomError):
@@ -64,7 +60,7 @@ class Wishes:
 
 async def claim(worker_id: str, tools: Collection[str]) -> Claimed | None:
     """Take the job that is next for a worker that has *tools*, or None."""
-    if not await _waiting(tools).exists():
+    if not await order.heads(tools):
         return None
     async with in_transaction():
         await database.lock("claims")
@@ -99,74 +95,21 @@ async def _take(job: Job, worker_id: str) -> Claimed:
     return Claimed(job, Claim(job.id, job.claim, worker_id))
 
 
-def _waiting(tools: Collection[str]):  # type: ignore[no-untyped-def]
-    jobs = Job.filter(closed_at=None, worker_id=None)
-    versions = {tool.partition("/")[2] for tool in tools}
-    engines = {tool.partition("/")[0] for tool in tools}
-    return jobs.filter(terraform_version__in=versions, engine__in=engines)
-
-
 async def _choose(tools: Collection[str], turn: int) -> Job | None:
-    rows = (
-        await _waiting(tools)
-        .annotate(first=Min("number"))
-        .group_by("organization_id", "priority", "engine", "terraform_version")
-        .values("organization_id", "priority", "engine", "terraform_version", "first")
-    )
-    waiting: dict[tuple[str, int], int] = {}
-    for row in rows:
-        if f"{row['engine']}/{row['terraform_version']}" in tools:
-            line = (row["organization_id"], row["priority"])
-            waiting[line] = min(row["first"], waiting.get(line, row["first"]))
-    running = await _running()
-    capped = await _at_their_cap({organization for organization, _ in waiting}, running)
-    waiting = {line: first for line, first in waiting.items() if line[0] not in capped}
+    waiting = order.firsts(await order.heads(tools))
+    organizations = {organization for organization, _ in waiting}
+    running = await order.running()
+    waiting = order.within(waiting, await order.caps(organizations), running)
     if not waiting:
         return None
     served = await _served(waiting)
-    number = waiting[_next_line(waiting, served, running, turn)]
-    return await Job.get(number=number)
+    return await Job.get(number=waiting[order.next_line(waiting, served, running, turn)])
 
 
-def _next_line(
-    waiting: dict[tuple[str, int], int],
-    served: dict[tuple[str, int], int],
-    running: Tally[str],
-    turn: int,
-) -> tuple[str, int]:
-    """The rule itself: which (organization, priority) is next, of those with a job waiting."""
-    if turn % TURN == 0:
-        return min(waiting, key=lambda line: (served[line], waiting[line]))
-    served_organization: dict[str, int] = {}
-    for (organization, _), number in served.items():
-        served_organization[organization] = max(number, served_organization.get(organization, 0))
-    return min(
-        waiting,
-        key=lambda line: (line[1], running[line[0]], served_organization[line[0]], waiting[line]),
-    )
-
-
-async def _running() -> Tally[str]:
-    jobs = Job.filter(closed_at=None, worker_id__isnull=False, lapsed=False)
-    return Tally(await jobs.values_list("organization_id", flat=True))  # type: ignore[arg-type]
-
-
-async def _at_their_cap(organization_ids: Collection[str], running: Tally[str]) -> set[str]:
-    """The organizations that run as many jobs as they may."""
-    default = settings.current().organization_cap
-    jobs = Job.filter(organization_id__in=list(organization_ids), closed_at=None, worker_id=None)
-    caps = await jobs.distinct().values_list("organization_id", "organization__running_jobs_cap")
-    return {
-        organization
-        for organization, own in caps
-        if (cap := own if own is not None else default) is not None and running[organization] >= cap
-    }
-
-
-async def _served(waiting: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+async def _served(waiting: Collection[order.Line]) -> dict[order.Line, int]:
     """The number of the claim each line got last; 0 for a new line, which is written down."""
     organizations = {organization for organization, _ in waiting}
-    lines = await Line.filter(organization_id__in=organizations)
+    lines = await Line.filter(organization_id__in=list(organizations))
     served = {(line.organization_id, line.priority): line.served for line in lines}
     for organization, priority in waiting:
         if (organization, priority) not in served:
@@ -236,7 +179,7 @@ class Watch:
     async def given_up(self) -> list[Job]:
         """Lapsed jobs that showed no sign of life (neither lease nor run token) for the time an apply may wait to be
         adopted."""
-        jobs = await Job.filter(closed_at=None, lapsed=True)
+        jobs = await Job.filter(closed_at=None, worker_id__isnull=False, lapsed=True)
         now, limit = clock.monotonic(), settings.current().adoption_wait
         self._lives = {job.id: _since(self._lives.get(job.id), job.lease + job.life, now) for job in jobs}
         return [job for job in jobs if now - self._lives[job.id][1] >= limit]

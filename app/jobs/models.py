@@ -37,10 +37,8 @@ class Job(Model):
 
     class Meta:
         table = "jobs"
-        indexes = [
-            Index(fields=("closed_at", "worker_id", "priority", "number")),
-            Index(fields=("run_id", "phase")),
-        ]
+        # Those of the open jobs, waiting and held, are partial ones (migration 0003): closed jobs are the many.
+        indexes = [Index(fields=("run_id", "phase"))]
 
 
 class Line(Model):

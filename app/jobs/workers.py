@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from tortoise.expressions import F
 
 from app import clock
 from app.jobs.models import Worker
+
+#: A worker that said nothing for this long is taken for gone.
+SILENCE = timedelta(minutes=1)
 
 
 async def register(worker_id: str, name: str, slots: int, tools: Iterable[str], problem: str | None = None) -> None:
@@ -35,3 +39,13 @@ async def versions(engine: str) -> set[str]:
     """The versions of *engine* that any worker has said it has."""
     tools = {tool for worker in await Worker.all().only("id", "tools") for tool in worker.tools}
     return {version for name, _, version in (tool.partition("/") for tool in tools) if name == engine}
+
+
+async def living() -> list[Worker]:
+    """The workers that said lately that they live.  For what people are told; a lease is judged otherwise."""
+    return await Worker.filter(seen_at__gte=clock.now() - SILENCE)
+
+
+async def tools() -> set[str]:
+    """What the living workers that take jobs can run, as ``"terraform/1.11.4"``."""
+    return {tool for worker in await living() if not worker.problem for tool in worker.tools}

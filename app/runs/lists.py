@@ -11,6 +11,7 @@ from tortoise.queryset import QuerySet
 from app.access.actors import Actor
 from app.access.permissions import require, require_in_organization
 from app.errors import Invalid
+from app.jobs import order
 from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.runs import lifecycle
@@ -45,7 +46,7 @@ class Wanted:
 async def of_workspace(actor: Actor, workspace: Workspace, wanted: Wanted) -> QuerySet[Run]:
     """The runs of a workspace, newest first; plan-only ones only where `wanted` names that operation."""
     await require(actor, "run:read", workspace)
-    runs = visible(actor).filter(workspace_id=workspace.id)
+    runs = Run.filter(workspace_id=workspace.id)
     if wanted.operations:
         chosen = [OPERATIONS[name] for name in wanted.operations if name in OPERATIONS]
         runs = runs.filter(Q(*chosen, join_type=Q.OR)) if chosen else runs.filter(id=None)
@@ -66,19 +67,37 @@ async def queue_of(
     actor: Actor, organization: Organization, offset: int, limit: int
 ) -> tuple[list[tuple[Run, int]], int]:
     """The runs of an organization whose phase runs or waits for a worker, each with its position from 1, and how
-    many there are."""
+    many there are.
+
+    What runs comes first, so that a position less `Capacity.running` is the place among those that wait; these stand in
+    the order in which they would be claimed.
+    """
     await require_in_organization(actor, "queue:read", organization.id)
-    jobs = Job.filter(organization_id=organization.id, closed_at=None)
-    total = await jobs.count()
-    working = jobs.filter(worker_id__isnull=False).order_by("number")
-    waiting = jobs.filter(worker_id=None).order_by("priority", "number")
-    busy = await working.count()
-    rows = await working.offset(offset).limit(limit) if offset < busy else []
-    if len(rows) < limit:
-        rows += await waiting.offset(max(offset - busy, 0)).limit(limit - len(rows))
+    held, waiting = _held(organization.id), _waiting(organization.id)
+    busy, waits = await held.count(), await waiting.count()
+    rows = await held.order_by("number").offset(offset).limit(limit) if offset < busy else []
+    if len(rows) < limit and waits:
+        rows += await _in_order(waiting, max(offset - busy, 0), limit - len(rows))
     found = {run.id: run for run in await visible(actor).filter(id__in=[job.run_id for job in rows])}
     placed = [(found[job.run_id], offset + place) for place, job in enumerate(rows, 1) if job.run_id in found]
-    return placed, total
+    return placed, busy + waits
+
+
+async def _in_order(waiting: QuerySet[Job], offset: int, limit: int) -> list[Job]:
+    """A page of *waiting* as it would be claimed; what lies beyond the horizon, or may not be claimed now, follows by
+    class and number."""
+    foretold = (await order.foretell()).numbers
+    ours: set[int] = set()
+    if foretold:
+        ours.update(await waiting.filter(number__in=foretold).values_list("number", flat=True))  # type: ignore[arg-type]
+    near = [number for number in foretold if number in ours]
+    page = near[offset : offset + limit]
+    jobs = {job.number: job for job in await waiting.filter(number__in=page)} if page else {}
+    found = [jobs[number] for number in page if number in jobs]
+    if len(page) < limit:
+        far = waiting.filter(number__not_in=near) if near else waiting
+        found += await far.order_by("priority", "number").offset(max(offset - len(near), 0)).limit(limit - len(page))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +107,17 @@ class Capacity:
 
 
 async def capacity_of(actor: Actor, organization: Organization) -> Capacity:
-    """How many jobs of an organization run, and how many wait for a worker."""
+    """How many jobs of an organization a worker has, and how many wait for one."""
     await require_in_organization(actor, "capacity:read", organization.id)
-    jobs = Job.filter(organization_id=organization.id, closed_at=None)
-    running = await jobs.filter(worker_id__isnull=False, lapsed=False).count()
-    return Capacity(running, await jobs.filter(worker_id=None).count())
+    return Capacity(await _held(organization.id).count(), await _waiting(organization.id).count())
+
+
+def _held(organization_id: str) -> QuerySet[Job]:
+    return Job.filter(organization_id=organization_id, closed_at=None, worker_id__isnull=False)
+
+
+def _waiting(organization_id: str) -> QuerySet[Job]:
+    return Job.filter(organization_id=organization_id, closed_at=None, worker_id=None)
 
 
 def _group(name: str) -> list[str]:

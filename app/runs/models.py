@@ -64,6 +64,8 @@ class Run(Model):
         indexes = [
             Index(fields=("workspace_id", "plan_only", "number")),
             Index(fields=("workspace_id", "status", "number")),
+            Index(fields=("workspace_id", "status", "plan_only", "save_plan", "number")),
+            Index(fields=("status", "workspace_id")),
             Index(fields=("organization_id", "status", "created_at", "id")),
             Index(fields=("configuration_version_id",)),
         ]
@@ -123,6 +125,7 @@ class Plan(Phase):
 
     class Meta:
         table = "plans"
+        indexes = [Index(fields=("log_ended", "log_closed_at"))]
 
 
 class Apply(Phase):
@@ -135,6 +138,7 @@ class Apply(Phase):
 
     class Meta:
         table = "applies"
+        indexes = [Index(fields=("log_ended", "log_closed_at"))]
 
 
 class LogSegment(Model):

@@ -9,10 +9,10 @@ from app import access, clock, links
 from app.access.actors import Actor
 from app.access.permissions import grants
 from app.organizations.models import Organization
-from app.runs import lifecycle, logs, queue, timeline
+from app.runs import lifecycle, logs, timeline, waiting
 from app.runs.lifecycle import Row
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
-from app.runs.queue import Waiting
+from app.runs.waiting import Waiting
 from app.web import words
 from app.web.words import moment
 from app.workspaces.models import Workspace
@@ -233,8 +233,8 @@ async def gather(actor: Actor, run: Run) -> RunView:
     comments = await timeline.comments_of(run)
     people = {event.actor_id for event in events} | {run.created_by_id}
     names = await names_of(actor, people)
-    waiting = await queue.waiting(run, workspace)
-    view = RunView(actor, workspace.organization, workspace, run, plan, apply, waiting, names)
+    reason = await waiting.reason_of(run, workspace)
+    view = RunView(actor, workspace.organization, workspace, run, plan, apply, reason, names)
     view.events = _said(events, comments, names)
     view.stages = [await _stage(view, phase) for phase in view.phases]
     return view

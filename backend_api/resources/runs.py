@@ -13,8 +13,9 @@ from app import configurations, ids, runs, workspaces
 from app.access.permissions import grants
 from app.errors import Invalid
 from app.http.routing import Route
-from app.runs import lifecycle, lists, snapshot
+from app.runs import lifecycle, lists, snapshot, waiting
 from app.runs.models import Run
+from app.runs.waiting import Waiting
 from backend_api import finding
 from backend_api.authentication import actor_of, client_version
 from backend_api.jsonapi import Attribute, Incoming, Ref, Resource, ToMany, ToOne, View, page_of, read_action
@@ -67,6 +68,18 @@ async def _variables(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
     }
 
 
+async def _waiting_for(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
+    """Nothing is asked for runs that work or have ended."""
+    return await waiting.reasons_of(things)
+
+
+def _told(reason: Waiting | None) -> dict[str, Any] | None:
+    if reason is None:
+        return None
+    sentence = f"{reason.sentence}."
+    return {"reason": reason.reason, "sentence": sentence, "ahead": reason.ahead, "since": reason.since}
+
+
 class RunResource(Resource):
     type = "runs"
     path = "/api/v2/runs/{id}"
@@ -96,6 +109,11 @@ class RunResource(Resource):
     policy_paths = Attribute(lambda run: None, type=list[str] | None)
     variables = Attribute(lambda found: found or [], loader=_variables, type=list[RunVariable] | None, writable=True)
     failure = Attribute(type=str | None, doc="why it ended errored; an attribute of ours")
+    waiting_for = Attribute(
+        _told,
+        loader=_waiting_for,
+        doc="why it does not go on (`reason`, `sentence`, `ahead`, `since`), null if it does; an attribute of ours",
+    )
     created_at = Attribute()
     canceled_at = Attribute(lambda run: run.cancel_requested_at)
     force_cancel_available_at = Attribute()

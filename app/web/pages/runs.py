@@ -13,17 +13,16 @@ from app import runs
 from app.access.actors import Actor
 from app.errors import NotFound
 from app.http.routing import Endpoint, Route
-from app.runs import lifecycle, lists, logs, queue
+from app.runs import lifecycle, lists, logs, waiting
 from app.runs.lifecycle import Row
 from app.runs.models import Run
-from app.runs.queue import Waiting
+from app.runs.waiting import Waiting
 from app.web import live, log_lines, run_view, visitors
 from app.web.answers import HEADERS, page, to
 from app.web.log_lines import Excerpt
 from app.web.pages.workspaces import find as find_workspace
 from app.web.run_view import BUTTONS, Button, RunView
 from app.workspaces import locking
-from app.workspaces.models import Workspace
 
 PAGE = 50
 _PIECE = 1024 * 1024
@@ -71,7 +70,7 @@ async def index(request: Request) -> Response:
         request,
         "runs/index.html",
         workspace=workspace,
-        rows=await _listed(actor, workspace, shown[:PAGE]),
+        rows=await _listed(actor, shown[:PAGE]),
         plan_only=plan_only,
         before=before,
         more=more,
@@ -79,15 +78,16 @@ async def index(request: Request) -> Response:
     )
 
 
-async def _listed(actor: Actor, workspace: Workspace, shown: list[Run]) -> list[Listed]:
+async def _listed(actor: Actor, shown: list[Run]) -> list[Listed]:
     names = await run_view.names_of(actor, {run.created_by_id for run in shown})
+    reasons = await waiting.reasons_of(shown)
     return [
         Listed(
             run,
             lifecycle.badge(run),
             run_view.KINDS[lifecycle.operation(run)],
             run_view.name_of(run.created_by_id, names),
-            await queue.waiting(run, workspace),
+            reasons.get(run.id),
         )
         for run in shown
     ]

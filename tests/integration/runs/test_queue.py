@@ -11,7 +11,7 @@ from app.access.actors import SYSTEM
 from app.errors import Conflict
 from app.jobs import claims, workers
 from app.jobs.models import Job
-from app.runs import moves, queue
+from app.runs import moves, queue, waiting
 from app.runs.models import Run, RunEvent
 from app.settings import Settings
 from app.workspaces.models import Workspace
@@ -62,10 +62,10 @@ async def test_a_persons_lock_holds_every_kind_of_run_until_it_is_freed() -> Non
     assert await statuses(ordinary, speculative) == ["pending", "pending"]
     locked = await workspace_of(ordinary)
     assert await queue.current_run_id(locked) == ordinary.id
-    waiting = await queue.waiting(speculative, locked)
-    assert waiting is not None
-    assert waiting.reason == "locked"
-    assert "maintenance" in waiting.sentence
+    reason = await waiting.reason_of(speculative, locked)
+    assert reason is not None
+    assert reason.reason == "locked"
+    assert "maintenance" in reason.sentence
 
     await workspaces.unlock(actor, workspace)
     await queue.advance(workspace.id)
@@ -77,37 +77,58 @@ async def test_a_waiting_run_says_behind_whom_and_how_many() -> None:
     holder = await factories.make_run(workspace, message="add a queue")
     await factories.make_run(workspace)
     third = await factories.make_run(workspace)
-    waiting = await queue.waiting(third, await workspace_of(holder))
-    assert waiting is not None
-    assert (waiting.reason, waiting.ahead) == ("behind-running", 2)
-    assert "add a queue" in waiting.sentence
+    reason = await waiting.reason_of(third, await workspace_of(holder))
+    assert reason is not None
+    assert (reason.reason, reason.ahead) == ("behind-running", 2)
+    assert "add a queue" in reason.sentence
 
 
 async def test_a_run_says_why_no_worker_takes_it() -> None:
     run = await factories.make_run()
     workspace = await workspace_of(run)
-    waiting = await queue.waiting(run, workspace)
-    assert waiting is not None
-    assert "No worker has terraform 1.11.4" in waiting.sentence
+    reason = await waiting.reason_of(run, workspace)
+    assert reason is not None
+    assert "No worker has terraform 1.11.4" in reason.sentence
 
     await workers.register("wrk-1", "one", 2, {"terraform/1.11.4"}, "The disk is full; free some space.")
-    waiting = await queue.waiting(run, workspace)
-    assert waiting is not None
-    assert waiting.sentence == "No worker takes jobs: The disk is full; free some space."
+    reason = await waiting.reason_of(run, workspace)
+    assert reason is not None
+    assert reason.sentence == "No worker takes jobs: The disk is full; free some space."
 
     await workers.register("wrk-2", "two", 3, {"terraform/1.11.4"})
-    waiting = await queue.waiting(run, workspace)
-    assert waiting is not None
-    assert waiting.sentence == "All 3 workers are busy; 0 ahead"
+    reason = await waiting.reason_of(run, workspace)
+    assert reason is not None
+    assert reason.sentence == "Waiting for a worker; 1st in line"
 
 
 async def test_a_run_never_frees_a_lock_it_does_not_hold() -> None:
     workspace = await factories.make_workspace()
     holder = await factories.make_run(workspace)
-    waiting = await factories.make_run(workspace)
-    await runs.cancel(SYSTEM, waiting)
-    assert await statuses(holder, waiting) == ["plan_queued", "canceled"]
+    behind = await factories.make_run(workspace)
+    speculative = await factories.make_run(workspace, speculative=True)
+    saved = await factories.make_run(workspace, save_plan=True)
+    for run in (behind, speculative, saved):
+        await runs.cancel(SYSTEM, run)
+    assert await statuses(holder, behind, speculative, saved) == ["plan_queued", *["canceled"] * 3]
     assert (await workspace_of(holder)).locked_by_run_id == holder.id
+
+
+async def test_runs_that_end_while_a_person_or_nobody_holds_the_workspace_leave_that_so() -> None:
+    user = await factories.make_user()
+    workspace = await factories.make_workspace(await factories.make_organization(owner=user))
+    saved = await factories.plan(await factories.make_run(workspace, save_plan=True))
+    speculative = await factories.make_run(workspace, speculative=True)
+    actor = await factories.actor_of(user)
+    await workspaces.lock(actor, workspace, "mine")
+    await runs.cancel(SYSTEM, speculative)
+    await runs.discard(SYSTEM, saved)
+    locked = await workspace_of(saved)
+    assert (locked.locked_by_user_id, locked.locked_reason) == (user.id, "mine")
+    with pytest.raises(Conflict, match="locked"):
+        await workspaces.lock(actor, workspace)
+    await workspaces.unlock(actor, locked)
+    free = await workspace_of(saved)
+    assert (free.locked_by_user_id, free.locked_by_run_id, free.locked_at) == (None, None, None)
 
 
 async def test_two_who_advance_at_once_start_a_run_once() -> None:
