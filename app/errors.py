@@ -32,6 +32,10 @@ class Conflict(StateroomError):
     """The thing is not in a condition that allows this, now.  Nothing was changed."""
 
 
+class BadTransition(Conflict):
+    """Likewise, where the API's documents call for another status than a conflict's."""
+
+
 class Invalid(StateroomError):
     """What was asked for is not well formed or breaks a rule.
 

@@ -27,7 +27,7 @@ from app.execution.station import Station, uid_of
 from app.jobs import workers
 from app.runs import logs, moves, queue, wishes
 from app.settings import Settings
-from app.states import history
+from app.states import history, processing
 from app.storage import database, keys, migrating, objects, streams
 from app.supervisor import sandbox
 from app.supervisor.client import Spawner
@@ -56,6 +56,7 @@ CHORES = {
     "start pending runs": Chore(30, queue.advance_all),
     "end abandoned logs": Chore(5, logs.end_abandoned),
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
+    "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
 }
 

@@ -23,6 +23,7 @@ ANSWERS: Mapping[type[errors.StateroomError], tuple[int, str]] = {
     BadRequest: (400, "bad request"),
     errors.Unauthenticated: (401, "unauthorized"),
     errors.Forbidden: (403, "forbidden"),
+    errors.BadTransition: (400, "bad request"),
     errors.NotFound: (404, "not found"),
     errors.Conflict: (409, "conflict"),
     errors.TooLarge: (413, "payload too large"),

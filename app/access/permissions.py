@@ -69,6 +69,7 @@ ORGANIZATION_ACTIONS = frozenset(
         "variable-set:manage",
         "module:download",
         "provider:download",
+        "state:delete",
     }
 )
 

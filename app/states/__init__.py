@@ -1,8 +1,6 @@
 """State: what Terraform knows of the world, kept version by version."""
 
 from app.states.actions import (
-    PENDING,
-    NewState,
     before_unlock,
     content,
     create,
@@ -15,6 +13,9 @@ from app.states.actions import (
     recover,
     visible,
 )
+from app.states.arrival import PENDING, NewState
+from app.states.deletion import permanently_delete, restore, soft_delete
+from app.states.rollback import rollback
 
 __all__ = [
     "PENDING",
@@ -26,8 +27,12 @@ __all__ = [
     "find",
     "json_content",
     "of",
+    "permanently_delete",
     "receive",
     "receive_json",
     "recover",
+    "restore",
+    "rollback",
+    "soft_delete",
     "visible",
 ]

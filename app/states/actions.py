@@ -1,7 +1,6 @@
-"""State versions come, are checked, and become current.
+"""What can be done with states: read them, announce one, send its bytes, recover what a dead run left.
 
-The bytes go to the object store first, then one transaction compares lock, lineage and serial and makes them current:
-a version whose bytes are not there is never current, and two writers can never both win.
+How one becomes current is `arrival`'s; going back is `rollback`'s, dropping content `deletion`'s.
 """
 
 from __future__ import annotations
@@ -10,39 +9,21 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
-from app import clock, events, ids, settings
+from app import events, settings
 from app.access.actors import SYSTEM, Actor, Kind
 from app.access.permissions import require
 from app.errors import Conflict, Invalid, NotFound, Unavailable
-from app.states import history, succession
-from app.states.models import StateVersion, StateVersionOutput
-from app.states.reading import Contents, StateReader
-from app.states.values import json_text
-from app.storage import crypto, objects
+from app.states import arrival, deletion, history, succession
+from app.states.arrival import DISCARDED, FINALIZED, PENDING, NewState
+from app.states.models import StateVersion
+from app.storage import objects
 from app.storage.database import in_transaction
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
-
-PENDING, FINALIZED, DISCARDED = "pending", "finalized", "discarded"
-
-
-@dataclass(frozen=True, slots=True)
-class NewState:
-    """What a request says of the state it will send; with `state` (base64) it has sent it."""
-
-    serial: int
-    md5: str
-    lineage: str = ""
-    force: bool = False
-    intermediate: bool = False
-    state: str | None = None
-    json_state: str | None = None
 
 
 def visible(actor: Actor) -> QuerySet[StateVersion]:
@@ -70,14 +51,26 @@ async def of(actor: Actor, workspace: Workspace, *, status: str | None = None) -
     await require(actor, "state:read", workspace)
     versions = StateVersion.filter(workspace_id=workspace.id, intermediate=False)
     if status is not None:
-        versions = versions.filter(status=status)
+        versions = versions.filter(_in(status))
     return versions.order_by("-created_at", "-id")
+
+
+def _in(condition: str) -> Q:
+    """The versions whose `condition` it is."""
+    deleted = Q(permanently_deleted_at__not_isnull=True)
+    if condition == "backing_data_permanently_deleted":
+        return deleted
+    if condition == "backing_data_soft_deleted":
+        return ~deleted & Q(soft_deleted_at__not_isnull=True)
+    if condition not in (PENDING, FINALIZED, DISCARDED):
+        raise Invalid(f"State versions have no status {condition[:40]}.", field="filter")
+    return Q(status=condition, soft_deleted_at=None, permanently_deleted_at=None)
 
 
 async def current(actor: Actor, workspace: Workspace) -> StateVersion:
     """The current version of *workspace*; its content is there.  Raises NotFound where there is none yet."""
     await require(actor, "state:read", workspace)
-    version = await _current(workspace)
+    version = await arrival.current_of(workspace)
     if version is None:
         raise NotFound("The workspace has no state yet.")
     return version
@@ -94,11 +87,11 @@ async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVers
     inline = _decoded(new.state, "state") if new.state is not None else None
     json_inline = _decoded(new.json_state, "json_state") if new.json_state is not None else None
     async with in_transaction():
-        workspace = await _locked(workspace.id)
+        workspace = await arrival.locked(workspace.id)
         succession.require_lock(actor, workspace)
         same = await _same(actor, workspace, new)
         if same is None:
-            same = await _announce(actor, workspace, new, forced)
+            same = await arrival.announce(actor, workspace, new, forced)
     if inline is not None and same.status == PENDING:
         await _receive_inline(same, inline)
     if json_inline is not None:
@@ -112,7 +105,7 @@ async def _receive_inline(version: StateVersion, content: bytes) -> None:
     try:
         await receive(version.id, _one(content))
     except BaseException:
-        await asyncio.shield(_give_up(version.id))
+        await asyncio.shield(arrival.give_up(version.id))
         raise
     await version.refresh_from_db()
 
@@ -126,26 +119,14 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
     if version is None or version.workspace.deleted_at is not None:
         raise NotFound("There is no such state version any more.")
     try:
-        async with _taken_in(version.workspace, chunks) as (stored, contents):
+        async with arrival.taken_in(version.workspace, chunks) as (stored, contents):
             succession.check_contents(version, stored, contents)
-            kept = await _finalize(version, stored, contents)
+            kept = await arrival.finalize(version, stored, contents)
     except Conflict:
-        await _give_up(version.id)  # what does not follow now never will; bytes that were cut may come again
+        await arrival.give_up(version.id)  # what does not follow now never will; bytes that were cut may come again
         raise
     if kept and not version.intermediate:
         await events.state_changed.announce(version.workspace.id)
-
-
-@asynccontextmanager
-async def _taken_in(workspace: Workspace, chunks: AsyncIterable[bytes]) -> AsyncIterator[tuple[StoredObject, Contents]]:
-    """Store *chunks* and read them on their way.  If the block does not save the object, its bytes are dropped."""
-    reader = StateReader()
-    limit = settings.current().max_state
-    stored = await objects.put("state", workspace.organization_id, _read_by(reader, chunks), limit=limit)
-    try:
-        yield stored, reader.finish()
-    finally:
-        await asyncio.shield(objects.abandon(stored))
 
 
 async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
@@ -174,20 +155,20 @@ async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
 async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes]) -> StateVersion:
     """Make a state that a dead run left the current one, if it follows what is current and the run still holds the
     lock.  Raises Conflict (it does not), Invalid (it is no state); nothing is kept then."""
-    async with _taken_in(workspace, chunks) as (stored, contents):
+    async with arrival.taken_in(workspace, chunks) as (stored, contents):
         succession.check_lineage(contents.lineage)
         new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
         async with in_transaction():
-            workspace = await _locked(workspace.id)
+            workspace = await arrival.locked(workspace.id)
             if workspace.locked_by_run_id != run_id:
                 raise Conflict("The run no longer holds the workspace's lock.")
             same = await _same(SYSTEM, workspace, new, run_id)
-            version = same or await _announce(SYSTEM, workspace, new, forced=False, run_id=run_id)
+            version = same or await arrival.announce(SYSTEM, workspace, new, forced=False, run_id=run_id)
         await version.fetch_related("workspace")
         try:
-            kept = await _finalize(version, stored, contents)
+            kept = await arrival.finalize(version, stored, contents)
         except BaseException:
-            await asyncio.shield(_give_up(version.id))
+            await asyncio.shield(arrival.give_up(version.id))
             raise
     if kept:
         await events.state_changed.announce(workspace.id)
@@ -197,6 +178,7 @@ async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes
 async def content(version_id: str) -> StoredObject:
     """The object that holds a version's bytes, as they were sent.  Asks nothing: for links that were signed."""
     version = await _signed(version_id, "content")
+    deletion.require_content(version)
     if version.content is None:
         raise NotFound("This state version has no content.")
     stored: StoredObject = version.content
@@ -206,6 +188,7 @@ async def content(version_id: str) -> StoredObject:
 async def json_content(version_id: str) -> StoredObject:
     """The object with a version's JSON form, likewise."""
     version = await _signed(version_id, "json_content")
+    deletion.require_content(version)
     if version.json_content is None:
         raise NotFound("This state version has no JSON form.")
     stored: StoredObject = version.json_content
@@ -233,9 +216,6 @@ async def before_unlock(workspace: Workspace, forced: bool) -> None:
     await history.settle(workspace)
 
 
-# How it becomes current
-
-
 async def _same(actor: Actor, workspace: Workspace, new: NewState, run_id: str | None = None) -> StateVersion | None:
     """The version this request repeats, if it does: clients ask again after an answer was lost.
 
@@ -254,121 +234,6 @@ async def _same(actor: Actor, workspace: Workspace, new: NewState, run_id: str |
     return await own.order_by("-created_at").first()
 
 
-async def _announce(
-    actor: Actor, workspace: Workspace, new: NewState, forced: bool, run_id: str | None = None
-) -> StateVersion:
-    before = await _current(workspace)
-    if not forced:
-        succession.require_successor(before, new.serial, new.lineage)
-    return await StateVersion.create(
-        id=ids.new("state_version"),
-        workspace_id=workspace.id,
-        status=PENDING,
-        serial=new.serial,
-        lineage=new.lineage,
-        md5=new.md5,
-        intermediate=new.intermediate,
-        forced=forced and before is not None and not succession.follows(before, new.serial, new.lineage),
-        run_id=actor.claims.run_id if actor.claims else run_id,
-        created_by_id=actor.id,
-        created_at=clock.now(),
-    )
-
-
-async def _finalize(version: StateVersion, stored: StoredObject, contents: Contents) -> bool:
-    """Compare once more and make it current, in one transaction.  False: the same bytes had come before."""
-    async with in_transaction():
-        workspace = await _locked(version.workspace.id)
-        fresh = await StateVersion.get(id=version.id)
-        if fresh.status == FINALIZED:
-            return False
-        if fresh.status == DISCARDED:
-            raise Conflict("This state version was given up, because its bytes did not come in time.")
-        if not succession.still_locked_for(fresh, workspace):
-            raise Conflict("The workspace's lock was freed before the state arrived.")
-        before, lineage = await _current(workspace), fresh.lineage or contents.lineage
-        if not fresh.forced:
-            succession.require_successor(before, fresh.serial, lineage)
-        elif before is not None and succession.follows(before, fresh.serial, lineage):
-            fresh.forced = False  # it need not have been
-        await stored.save()
-        _describe(fresh, stored, contents)
-        await _keep_outputs(fresh, contents)
-        if fresh.intermediate:
-            await fresh.save()
-        else:
-            await history.make_current(workspace, fresh, contents.managed_instances)
-    version.update_from_dict({"status": fresh.status, "chain_hash": fresh.chain_hash})
-    return True
-
-
-def _describe(version: StateVersion, stored: StoredObject, contents: Contents) -> None:
-    version.status = FINALIZED
-    version.content_id = stored.id
-    version.size = stored.size
-    version.lineage = version.lineage or contents.lineage
-    version.finalized_at = clock.now()
-    version.terraform_version = contents.terraform_version
-    version.state_format = contents.version
-    version.resources = [
-        {
-            "name": resource.name,
-            "type": resource.type,
-            "count": resource.count,
-            "module": resource.module,
-            "provider": resource.provider,
-            "mode": resource.mode,
-        }
-        for resource in contents.resources
-    ]
-    version.modules, version.providers = dict(contents.modules), dict(contents.providers)
-    version.resources_processed = True
-
-
-async def _keep_outputs(version: StateVersion, contents: Contents) -> None:
-    rows = []
-    for output in contents.outputs:
-        identifier = ids.new("state_version_output")
-        rows.append(
-            StateVersionOutput(
-                id=identifier,
-                state_version_id=version.id,
-                name=output.name,
-                sensitive=output.sensitive,
-                type=_plain_type(output.type),
-                detailed_type=json_text(output.type),
-                sealed_value=crypto.seal(output.value.encode(), context=("output", identifier)),
-            )
-        )
-    await StateVersionOutput.bulk_create(rows)
-
-
-#: What the API calls Terraform's types.
-_TYPES = {"bool": "boolean", "list": "array", "set": "array", "tuple": "array", "map": "object", "object": "object"}
-
-
-def _plain_type(detailed: object) -> str:
-    word = detailed[0] if isinstance(detailed, list) and detailed else detailed
-    return _TYPES.get(str(word), str(word)).replace("\0", "")[:32]
-
-
-async def _locked(workspace_id: str) -> Workspace:
-    workspace = await Workspace.filter(id=workspace_id, deleted_at=None).select_for_update().first()
-    if workspace is None:
-        raise NotFound("There is no such workspace any more.")
-    return workspace
-
-
-async def _current(workspace: Workspace) -> StateVersion | None:
-    return await StateVersion.get_or_none(id=workspace.current_state_version_id)
-
-
-async def _read_by(reader: StateReader, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        reader.feed(chunk)
-        yield chunk
-
-
 def _decoded(text: str, field: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
@@ -378,7 +243,3 @@ def _decoded(text: str, field: str) -> bytes:
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:
     yield content
-
-
-async def _give_up(version_id: str) -> None:
-    await StateVersion.filter(id=version_id, status=PENDING).update(status=DISCARDED)

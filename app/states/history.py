@@ -6,6 +6,7 @@ in afterwards does not go unseen.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -14,24 +15,26 @@ from app import clock
 from app.states.models import StateVersion
 from app.storage import objects
 from app.storage.database import in_transaction
-from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 
 #: How long the bytes of an announced version may take to come.
 UPLOAD_SECONDS = 600
 
 
-async def make_current(workspace: Workspace, version: StateVersion, resource_count: int) -> None:
-    """Put *version* at the end of the chain, in the transaction that holds the workspace's row."""
+async def make_current(workspace: Workspace, version: StateVersion, resource_count: int | None) -> None:
+    """Put *version* at the end of the chain, in the transaction that holds the workspace's row.
+
+    *resource_count* is None where nobody has counted yet.
+    """
     before = await StateVersion.get_or_none(id=workspace.current_state_version_id)
     version.intermediate = False
     version.previous_id = before.id if before else None
-    version.chain_hash = await _link(version, before)
+    version.chain_hash = link(version, before)
     await version.save()
-    now = clock.now()
-    await Workspace.filter(id=workspace.id).update(
-        current_state_version_id=version.id, resource_count=resource_count, latest_change_at=now
-    )
+    changes: dict[str, Any] = {"current_state_version_id": version.id, "latest_change_at": clock.now()}
+    if resource_count is not None:
+        changes["resource_count"] = resource_count
+    await Workspace.filter(id=workspace.id).update(**changes)
     workspace.current_state_version_id = version.id
 
 
@@ -47,20 +50,9 @@ async def settle(workspace: Workspace) -> bool:
     newest = await snapshots.filter(status="finalized").order_by("-serial").first()
     promoted = newest is not None and (current is None or newest.serial > current.serial)
     if newest is not None and promoted:
-        await make_current(workspace, newest, _managed(newest))
+        await make_current(workspace, newest, managed(newest))
     await snapshots.update(status="discarded")
     return promoted
-
-
-async def verify(workspace: Workspace) -> str | None:
-    """Walk the chain back from the current version.  The id of the first version that does not fit, or None."""
-    version = await StateVersion.get_or_none(id=workspace.current_state_version_id)
-    while version is not None:
-        before = await StateVersion.get_or_none(id=version.previous_id)
-        if version.chain_hash != await _link(version, before) or (version.previous_id and before is None):
-            return version.id
-        version = before
-    return None
 
 
 async def discard_overdue() -> int:
@@ -81,13 +73,26 @@ async def sweep() -> int:
     return len(gone)
 
 
-async def _link(version: StateVersion, before: StateVersion | None) -> str:
-    content = await StoredObject.get(id=version.content_id).only("id", "sha256")
-    parts = (before.chain_hash or "" if before else "", version.lineage, str(version.serial), content.sha256)
-    return sha256("\n".join(parts).encode()).hexdigest()
+def link(version: StateVersion, before: StateVersion | None) -> str:
+    """The chain hash *version* has after *before*: it covers all that says what it is and where it came from."""
+    facts = (
+        before.chain_hash if before else None,
+        version.workspace_id,
+        version.id,
+        version.serial,
+        version.lineage,
+        version.sha256,
+        version.run_id,
+        version.created_by_id,
+        version.rollback_of_id,
+        clock.wire(version.created_at),
+    )
+    return sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _managed(version: StateVersion) -> int:
-    """How many resources it manages, from its tallies: the list of names may be cut."""
+def managed(version: StateVersion) -> int | None:
+    """How many resources it manages, from its tallies: the list of names may be cut.  None while nobody has read it."""
+    if not version.resources_processed:
+        return None
     tallies: Any = version.modules or {}
     return sum(count for of in tallies.values() for kind, count in of.items() if not kind.startswith("data."))

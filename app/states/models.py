@@ -11,7 +11,7 @@ class StateVersion(Model):
     """One state: `pending` until its bytes are stored, `finalized` then, `discarded` if they never came.
 
     `intermediate` ones are snapshots taken under a lock; they join the chain only by becoming current.
-    `chain_hash` covers this version's content digest and its predecessor's chain hash.
+    `chain_hash` covers what this version is, its content's digest, and its predecessor's chain hash.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -23,6 +23,7 @@ class StateVersion(Model):
     serial = fields.BigIntField()
     lineage = fields.CharField(max_length=255, default="")
     md5 = fields.CharField(max_length=32)
+    sha256 = fields.CharField(max_length=64, null=True, description="of the content; stays when the content has gone")
     size = fields.BigIntField(default=0)
     intermediate = fields.BooleanField(default=False)
     forced = fields.BooleanField(default=False)
@@ -45,6 +46,8 @@ class StateVersion(Model):
     providers: dict[str, object] | None = fields.JSONField(null=True)
     created_at = fields.DatetimeField()
     finalized_at = fields.DatetimeField(null=True)
+    soft_deleted_at = fields.DatetimeField(null=True, description="content is kept and not given")
+    permanently_deleted_at = fields.DatetimeField(null=True, description="content has gone")
 
     class Meta:
         table = "state_versions"
@@ -53,6 +56,15 @@ class StateVersion(Model):
             Index(fields=("workspace_id", "status", "serial")),
             Index(fields=("run_id",)),
         ]
+
+    @property
+    def condition(self) -> str:
+        """Its status as the API tells it, in which what a person did to the content goes first."""
+        if self.permanently_deleted_at is not None:
+            return "backing_data_permanently_deleted"
+        if self.soft_deleted_at is not None:
+            return "backing_data_soft_deleted"
+        return str(self.status)
 
 
 class StateVersionOutput(Model):
@@ -74,3 +86,7 @@ class StateVersionOutput(Model):
     class Meta:
         table = "state_version_outputs"
         indexes = [Index(fields=("state_version_id", "name"))]
+
+    @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "output", self.id

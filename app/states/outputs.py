@@ -8,9 +8,10 @@ from tortoise.queryset import QuerySet
 
 from app.access.actors import Actor
 from app.access.permissions import require
-from app.errors import NotFound
-from app.states import actions
-from app.states.models import StateVersionOutput
+from app.errors import NotFound, Unavailable
+from app.states import actions, arrival, deletion
+from app.states.arrival import FINALIZED
+from app.states.models import StateVersion, StateVersionOutput
 from app.storage import crypto
 from app.workspaces.models import Workspace
 
@@ -18,9 +19,11 @@ from app.workspaces.models import Workspace
 async def current(actor: Actor, workspace: Workspace) -> list[StateVersionOutput]:
     """Those of the current version; none while there is no state yet."""
     await require(actor, "state:read-outputs", workspace)
-    if workspace.current_state_version_id is None:
+    version = await arrival.current_of(workspace)
+    if version is None:
         return []
-    return await _of(workspace.current_state_version_id)
+    require_read(version)
+    return await _of(version.id)
 
 
 async def of_version(actor: Actor, version_id: str) -> QuerySet[StateVersionOutput]:
@@ -29,6 +32,7 @@ async def of_version(actor: Actor, version_id: str) -> QuerySet[StateVersionOutp
     if version is None:
         raise NotFound("There is no such state version, or you may not see it.")
     await require(actor, "state:read-outputs", version.workspace)
+    require_read(version)
     return StateVersionOutput.filter(state_version_id=version.id).order_by("name", "id")
 
 
@@ -48,12 +52,20 @@ async def find(actor: Actor, output_id: str) -> StateVersionOutput:
     if output is None:
         raise NotFound("There is no such output, or you may not see it.")
     await require(actor, "state:read-outputs", output.state_version.workspace)
+    deletion.require_content(output.state_version)
     return output
+
+
+def require_read(version: StateVersion) -> None:
+    """Raise NotFound if the content was deleted, Unavailable while a long one still waits to be read."""
+    deletion.require_content(version)
+    if version.status == FINALIZED and not version.resources_processed:
+        raise Unavailable("The outputs of this state are being read; ask again in a moment.")
 
 
 def value(output: StateVersionOutput) -> orjson.Fragment:
     """Its value in clear, to be put into a document as it is; whoever shows it decides about a sensitive one."""
-    return orjson.Fragment(crypto.open_sealed(output.sealed_value, context=("output", output.id)))
+    return orjson.Fragment(crypto.open_sealed(output.sealed_value, context=output.sealed_context))
 
 
 def detailed_type(output: StateVersionOutput) -> orjson.Fragment:

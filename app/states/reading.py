@@ -2,6 +2,9 @@
 
 Nothing is held but that: a state of a gigabyte costs no more memory than its outputs.  Knows the formats of Terraform
 0.12 and later (version 4) and of 0.11 (version 3); of any other it tells what it recognises.
+
+To read outputs and resources takes several times as long as to see that the whole is JSON and what its head says.  Who
+is not to wait for it names a length from which on only that is done.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from typing import Any
 import ijson
 
 from app.errors import Invalid
-from app.states.values import json_text
+from app.states.values import DEEPEST, json_text, too_deep
 
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
 _HEADER = {"version", "serial", "lineage", "terraform_version"}
+#: Below what outputs lie, in either format.
+_OUTPUTS = {"outputs", "modules"}
 
 
 @dataclass(slots=True)
@@ -51,8 +56,12 @@ Tally = dict[str, dict[str, int]]
 
 @dataclass(slots=True)
 class Contents:
-    """`modules` and `providers` say how many instances of each type there are; `resources` names the first of them."""
+    """`is_whole` is False where only the head was read.
 
+    `modules` and `providers` say how many instances of each type there are; `resources` names the first of them.
+    """
+
+    is_whole: bool = True
     version: int | None = None
     serial: int | None = None
     lineage: str = ""
@@ -84,19 +93,24 @@ _LONG_NUMBER = re.compile(rb"[:,\[\s]-?[0-9]{%d}" % LONG_NUMBER)
 class StateReader:
     """Feed it the bytes; `finish` gives the `Contents`.  Both raise Invalid if it is not JSON of the right shape."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole_up_to: int | None = None) -> None:
         self._walker = _Walker()
-        self._parser = ijson.basic_parse_coro(self._walker, use_float=False)
-        self._fed = False
+        self._events = _Events()
+        self._parser = ijson.basic_parse_coro(self._events, use_float=False)
+        self._whole_up_to = whole_up_to
+        self._fed = 0
         self._before = b" "  # the end of what was fed last, so that no number hides across a border
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:
             return  # to the parser that would be the end
-        self._fed = True
+        self._fed += len(chunk)
         self._refuse_long_numbers(chunk)
+        if self._whole_up_to is not None and self._fed > self._whole_up_to:
+            self._walker.read_head_only()
         try:
             self._parser.send(chunk)
+            self._walker.walk(self._events.taken())
         except ijson.JSONError as error:
             raise _not_a_state(_first_line(error)) from None
         except UnicodeError:
@@ -115,6 +129,7 @@ class StateReader:
     def finish(self) -> Contents:
         try:
             self._parser.close()
+            self._walker.walk(self._events.taken())
         except ijson.JSONError:
             raise _not_a_state("it ends in the middle" if self._fed else "it is empty") from None
         if not self._walker.is_object:
@@ -133,19 +148,69 @@ def _not_a_state(why: str) -> Invalid:
     return Invalid(f"This is not a Terraform state: {why}.", field="state")
 
 
+class _Events:
+    """What the parser has met, collected without running any Python of ours for each event."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[str, Any]] = []
+        self.send = self._events.append
+
+    def taken(self) -> list[tuple[str, Any]]:
+        events = self._events[:]
+        self._events.clear()
+        return events
+
+
 class _Walker:
     """Takes the parser's events one by one; collects what is wanted and steps over all else."""
 
     def __init__(self) -> None:
         self.is_object = False
+        self._is_whole = True
+        self._depth = 0
+        self._key: Any = None  # at the top level; only where the head alone is read
         self._path: list[Any] = []  # one entry per open map (its present key) or array (None)
         self._header: dict[str, Any] = {}
         self._contents = Contents()
         self._builder: ijson.ObjectBuilder | None = None  # of the output being read
         self._resource: dict[str, Any] = {}
 
-    def send(self, parsed: tuple[str, Any]) -> None:
-        event, value = parsed
+    def walk(self, events: list[tuple[str, Any]]) -> None:
+        if self._is_whole:
+            for event, value in events:
+                self._step(event, value)
+        else:
+            self._walk_head(events)
+
+    def read_head_only(self) -> None:
+        """From here on; what was read of outputs and resources is dropped."""
+        if self._is_whole:
+            self._is_whole, self._depth = False, len(self._path)
+            self._key = self._path[0] if self._path else None
+            self._contents, self._builder = Contents(is_whole=False), None
+
+    def _walk_head(self, events: list[tuple[str, Any]]) -> None:
+        depth = self._depth
+        for event, value in events:
+            if event in _OPENING:
+                if depth == 0:
+                    self.is_object = event == "start_map"
+                depth += 1
+                if depth > DEEPEST and self._key in _OUTPUTS:
+                    raise too_deep()
+            elif event in _CLOSING:
+                depth -= 1
+            elif depth == 1:
+                self._read_head(event, value)
+        self._depth = depth
+
+    def _read_head(self, event: str, value: Any) -> None:
+        if event == "map_key":
+            self._key = value
+        elif self._key in _HEADER:
+            self._header[self._key] = value
+
+    def _step(self, event: str, value: Any) -> None:
         path = self._path
         if self._builder is not None:
             self._builder.event(event, value)

@@ -18,7 +18,7 @@ DEEPEST = 256
 def json_text(value: Any, depth: int = 0) -> str:
     """*value*, as the state's reader built it, in JSON.  Raises Invalid if it is nested without measure."""
     if depth > DEEPEST:
-        raise Invalid(f"An output of the state is nested more than {DEEPEST} levels deep.", field="state")
+        raise too_deep()
     if isinstance(value, dict):
         members = (f"{json.dumps(key)}:{json_text(inner, depth + 1)}" for key, inner in value.items())
         return "{" + ",".join(members) + "}"
@@ -27,3 +27,7 @@ def json_text(value: Any, depth: int = 0) -> str:
     if isinstance(value, Decimal):
         return str(value)
     return json.dumps(value)
+
+
+def too_deep() -> Invalid:
+    return Invalid(f"An output of the state is nested more than {DEEPEST} levels deep.", field="state")

@@ -36,6 +36,21 @@ class KeyInUse(Model):
 
     key_id = fields.CharField(primary_key=True, max_length=64)
     since = fields.DatetimeField(default=clock.now)
+    retired_at = fields.DatetimeField(null=True, description="when another key became active")
 
     class Meta:
         table = "keys_in_use"
+
+
+class LastingKey(Model):
+    """A key that outlives the ring's: what was digested with it cannot be digested anew.  Sealed by the ring."""
+
+    purpose = fields.CharField(primary_key=True, max_length=16)
+    sealed_key = fields.BinaryField()
+
+    class Meta:
+        table = "lasting_keys"
+
+    @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "lasting key", self.purpose

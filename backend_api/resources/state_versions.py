@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import states
+from app.access.actors import Actor
 from app.errors import Invalid
-from app.http import signed_urls
-from app.http.routing import Route
+from app.http.routing import Endpoint, Route
 from app.states import outputs
 from app.states.models import StateVersion, StateVersionOutput
 from backend_api import finding, transfers
 from backend_api.authentication import actor_of
-from backend_api.jsonapi import Attribute, Resource, ToMany, ToOne, View
+from backend_api.jsonapi import Attribute, Ref, Resource, ToMany, ToOne, View
+from backend_api.resources import state_version_parts as parts
 
 #: How often a terraform that runs on somebody's own machine is asked to save its state meanwhile: the least it honours.
 SNAPSHOT_SECONDS = 20
 _SNAPSHOTS = {"x-terraform-snapshot-interval": str(SNAPSHOT_SECONDS)}
-
-
-def _uploads(kind: str) -> Any:
-    def urls(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
-        """Where the bytes go; nowhere once they have come."""
-        pending = [one for one in things if one.status == states.PENDING]
-        return {one.id: signed_urls.sign(kind, one.id, base_url=view.base_url) for one in pending}
-
-    return urls
-
-
-def _downloads(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
-    stored = [one for one in things if one.content_id is not None]
-    return {one.id: signed_urls.sign(transfers.STATE_DOWNLOAD, one.id, base_url=view.base_url) for one in stored}
-
-
-def _json_downloads(view: View, things: Sequence[StateVersion]) -> Mapping[str, str]:
-    stored = [one for one in things if one.json_content_id is not None]
-    return {one.id: signed_urls.sign(transfers.STATE_JSON_DOWNLOAD, one.id, base_url=view.base_url) for one in stored}
-
-
-async def _outputs(view: View, things: Sequence[StateVersion]) -> Mapping[str, Sequence[StateVersionOutput]]:
-    found: dict[str, list[StateVersionOutput]] = defaultdict(list)
-    rows = StateVersionOutput.filter(state_version_id__in=[one.id for one in things])
-    for output in await rows.order_by("name"):
-        found[output.state_version_id].append(output)
-    return found
-
-
-def _resources(version: StateVersion) -> list[dict[str, Any]] | None:
-    return version.resources
 
 
 class StateVersionResource(Resource):
@@ -69,29 +38,39 @@ class StateVersionResource(Resource):
     )
     force = Attribute(type=bool | None, writable=True, readable=False)
     intermediate = Attribute(type=bool | None, writable=True)
-    status = Attribute(type=str, doc="`pending`, `finalized` or `discarded`")
+    status = Attribute(
+        lambda version: version.condition,
+        type=str,
+        doc="`pending`, `finalized`, `discarded`, `backing_data_soft_deleted`, `backing_data_permanently_deleted`",
+    )
     size = Attribute(type=int)
     terraform_version = Attribute(type=str | None)
     state_version = Attribute(lambda version: version.state_format, type=int | None)
     resources_processed = Attribute(type=bool)
-    resources_ = Attribute(_resources, name="resources")
+    resources_ = Attribute(lambda version: version.resources, name="resources")
     modules = Attribute()
     providers = Attribute()
     vcs_commit_sha = Attribute(lambda version: None)
     vcs_commit_url = Attribute(lambda version: None)
     created_at = Attribute()
     chain_hash = Attribute(type=str | None, doc="over this state and all before it; an attribute of ours")
-    hosted_state_download_url = Attribute(loader=_downloads)
-    hosted_json_state_download_url = Attribute(loader=_json_downloads)
-    hosted_state_upload_url = Attribute(loader=_uploads(transfers.STATE_UPLOAD))
-    hosted_json_state_upload_url = Attribute(loader=_uploads(transfers.STATE_JSON_UPLOAD))
+    billable_rum_count = Attribute(parts.billable, type=int | None)
+    permissions = Attribute(loader=parts.permissions, dashed_keys=True)
+    hosted_state_download_url = Attribute(loader=parts.downloads)
+    hosted_json_state_download_url = Attribute(loader=parts.json_downloads)
+    hosted_state_upload_url = Attribute(loader=parts.uploads(transfers.STATE_UPLOAD))
+    hosted_json_state_upload_url = Attribute(loader=parts.uploads(transfers.STATE_JSON_UPLOAD))
+    encrypted_state_download_url = Attribute(lambda version: None)
+    sanitized_state_download_url = Attribute(lambda version: None)
+    sanitized_state_upload_url = Attribute(lambda version: None)
 
     workspace = ToOne("workspaces")
     run = ToOne("runs", writable=True)
-    created_by = ToOne("users")
+    created_by = ToOne("users", loader=parts.creators)
     previous_state_version = ToOne("state-versions", lambda version: version.previous_id)
-    rollback_state_version = ToOne("state-versions", lambda version: version.rollback_of_id)
-    outputs = ToMany("state-version-outputs", loader=_outputs)
+    next_state_version = ToOne("state-versions", loader=parts.successors)
+    rollback_state_version = ToOne("state-versions", lambda version: version.rollback_of_id, writable=True)
+    outputs = ToMany("state-version-outputs", loader=parts.outputs)
 
     @classmethod
     async def load(cls, view: View, ids: Sequence[str]) -> Iterable[StateVersion]:
@@ -163,6 +142,33 @@ async def create(request: Request) -> Response:
     return response
 
 
+async def rollback(request: Request) -> Response:
+    """PATCH /workspaces/{id}/state-versions: an older state again, as a new version"""
+    workspace = await finding.workspace(request)
+    sent = await StateVersionResource.read(request, required=["rollback_state_version"])
+    target = sent.relations["rollback_state_version"]
+    if not isinstance(target, Ref) or target.id is None:
+        raise Invalid("Name the state version to go back to.", field="/data/relationships/rollback-state-version/data")
+    version = await states.rollback(actor_of(request), workspace, target.id)
+    return await StateVersionResource.one(request, version, 201)
+
+
+def _content_action(act: Callable[[Actor, StateVersion], Awaitable[StateVersion]], name: str) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        version = await states.find(actor_of(request), request.path_params["id"])
+        return await StateVersionResource.one(request, await act(actor_of(request), version))
+
+    endpoint.__name__, endpoint.__doc__ = name, f"POST /state-versions/{{id}}/actions/{name}"
+    return endpoint
+
+
+CONTENT_ACTIONS = {
+    "soft_delete_backing_data": states.soft_delete,
+    "restore_backing_data": states.restore,
+    "permanently_delete_backing_data": states.permanently_delete,
+}
+
+
 async def current_outputs(request: Request) -> Response:
     """GET /workspaces/{id}/current-state-version-outputs: all of them"""
     workspace = await finding.workspace(request)
@@ -185,6 +191,11 @@ routes = [
     Route("/workspaces/{id}/current-state-version", current),
     Route("/workspaces/{id}/current-state-version-outputs", current_outputs),
     Route("/workspaces/{id}/state-versions", create, methods=["POST"], body="inline_state"),
+    Route("/workspaces/{id}/state-versions", rollback, methods=["PATCH"]),
+    *(
+        Route(f"/state-versions/{{id}}/actions/{name}", _content_action(act, name), methods=["POST"])
+        for name, act in CONTENT_ACTIONS.items()
+    ),
     Route("/state-versions", index),
     Route("/state-versions/{id}", show),
     Route("/state-versions/{id}/outputs", version_outputs),

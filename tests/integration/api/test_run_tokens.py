@@ -136,6 +136,10 @@ REFUSED = [
     "GET /api/v2/applies/{id}",
     "GET /api/v2/applies/{id}/errored-state",
     "GET /api/v2/state-versions",
+    "PATCH /api/v2/workspaces/{id}/state-versions",
+    "POST /api/v2/state-versions/{id}/actions/soft_delete_backing_data",
+    "POST /api/v2/state-versions/{id}/actions/restore_backing_data",
+    "POST /api/v2/state-versions/{id}/actions/permanently_delete_backing_data",
 ]
 
 LINEAGE = "11111111-2222-3333-4444-555555555555"
