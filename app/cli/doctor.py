@@ -14,6 +14,10 @@ MARKS = {"ok": "ok  ", "note": "note", "failed": "FAIL"}
 
 
 def doctor(
+    workspace: Annotated[
+        str | None, typer.Argument(help="With --state: this workspace alone, as ORGANIZATION/NAME or ws-….")
+    ] = None,
+    state: Annotated[bool, typer.Option("--state", help="Check the stored states instead.")] = False,
     data: Annotated[Path | None, typer.Option(help="The data directory to look at.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead.")] = False,
 ) -> None:
@@ -21,12 +25,23 @@ def doctor(
 
     With the settings a server would have: run it as the same user, with the same STATEROOM_* variables.  Changes
     nothing.  Exit status 1 if something would keep the server from doing its work.
+
+    \b
+    stateroom doctor --state                  every workspace's states
+    stateroom doctor --state platform/network one workspace's
+
+    reads and decrypts every state version, compares its hash and the chain of hashes, and names the first version of a
+    workspace that does not fit; exit status 1 if there is one.
     """
     import json
     from dataclasses import asdict
 
-    from app.cli import checkup, opening
+    from app.cli import checkup, opening, state_checks
 
+    if state:
+        raise typer.Exit(state_checks.check(data, workspace, as_json))
+    if workspace is not None:
+        raise typer.BadParameter("A workspace is named with --state only.")
     findings = checkup.examine(opening.settings_for(data))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
