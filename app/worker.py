@@ -21,7 +21,7 @@ import uvloop
 
 from app import bell, diagnostics, ids, wiring
 from app.errors import StateroomError, Unavailable
-from app.execution import recovery, releases
+from app.execution import recovery, releases, waiting_lines
 from app.execution.slot import Doorbell, Gate, Slot
 from app.execution.station import Station, uid_of
 from app.jobs import workers
@@ -54,6 +54,7 @@ class Chore:
 CHORES = {
     "announce what nobody announced": Chore(30, moves.announce_forgotten),
     "start pending runs": Chore(30, queue.advance_all),
+    "say in logs why they wait": Chore(1, waiting_lines.write),
     "end abandoned logs": Chore(5, logs.end_abandoned),
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
     "read long states": Chore(2, processing.read_waiting),

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from app.execution import cli_config, results, states_left
+from app.execution import log_header, results, states_left
 from app.execution.results import Kept
 from app.execution.work import Work
 from app.jobs import claims
@@ -76,9 +76,7 @@ async def conclude_apply(work: Work, result: Result) -> None:
 
 async def refuse(work: Work, sentence: str) -> None:
     """End the phase before terraform ran: the reason goes into the log, below the usual header."""
-    job = work.subject.job
-    name = {"terraform": "Terraform", "opentofu": "OpenTofu"}.get(job.engine, job.engine)
-    header = f"{name} v{job.terraform_version}\non {cli_config.this_platform()}\nInitializing plugins and modules...\n"
+    header = "" if work.log.is_prefaced else log_header.of(work.subject.job)
     await work.log.write(f"{header}\nError: {sentence}\n".encode())
     await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
 

@@ -85,7 +85,8 @@ async def _started(work: Work) -> Order | None:
     if work.is_cancel_wanted:
         await endings.refuse(work, "The run was canceled before terraform started.")
         return None
-    return dataclasses.replace(order, spec=dataclasses.replace(order.spec, log_offset=work.log.position))
+    placed = dataclasses.replace(order.spec, log_offset=work.log.position, headed=work.log.is_prefaced)
+    return dataclasses.replace(order, spec=placed)
 
 
 async def _prepared(work: Work) -> Order:

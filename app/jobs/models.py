@@ -31,6 +31,7 @@ class Job(Model):
     life = fields.BigIntField(default=0)
     lapsed = fields.BooleanField(default=False)
     losses = fields.IntField(default=0, description="how often its worker was lost; queued again twice at most")
+    told = fields.BooleanField(default=False, db_default=False, description="its log says what it waits for")
     queued_at = fields.DatetimeField()
     claimed_at = fields.DatetimeField(null=True)
     closed_at = fields.DatetimeField(null=True)

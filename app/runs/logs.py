@@ -17,6 +17,7 @@ from app import clock, ids
 from app.errors import Conflict, NotFound, Unavailable
 from app.jobs import claims
 from app.jobs.claims import Claim, Lost
+from app.jobs.models import Job
 from app.runs import lifecycle
 from app.runs.models import Apply, LogSegment, Plan, Run
 from app.storage import objects, streams
@@ -43,6 +44,8 @@ class Writer:
         self.phase_id = phase_id
         self._organization_id = organization_id
         self.position = 0
+        self.is_prefaced = False
+        """Whether the header is there, and why it waited, and nothing else yet."""
         self._claim = claim
         self._sealed = 0
         self._waiting = bytearray()
@@ -52,16 +55,17 @@ class Writer:
         self._lock = asyncio.Lock()
 
     async def open(self) -> bool:
-        """Begin the log, or go on where it stands: True if there were bytes before."""
+        """Begin the log, or go on where it stands: True if a worker has written into it before."""
         if self._is_open:
-            return self.position > 1
+            return self.position > 1 and not self.is_prefaced
         phase = await _phase(self.phase_id)
         self._sealed = self.position = phase.log_length
         self._waiting += await _unsealed(self.phase_id, self._sealed)
         self.position += len(self._waiting)
         self._is_open = True
+        self.is_prefaced = 0 < phase.log_preface == self.position
         if self.position:
-            return True
+            return not self.is_prefaced
         await self.write(OPENED)
         return False
 
@@ -69,6 +73,7 @@ class Writer:
         """Make *data* visible.  Raises `claims.Lost`; Unavailable says that it is kept here and not yet sealed."""
         async with self._lock:
             start = self.position
+            self.is_prefaced = False
             self._waiting += data
             self.position += len(data)
             await self._show(start, data)
@@ -144,6 +149,37 @@ class Writer:
             self.position += 1
             return
         await streams.trim(self.phase_id, self._sealed)
+
+
+async def begin_waiting(job: Job, text: bytes) -> bool:
+    """Begin the log of a phase that no worker has with *text*; False if it has begun, or the job waits no more.
+
+    Whoever claims the job finds these bytes sealed: the row of the job is held from the look at it to the end of the
+    transaction that makes them part of the log.
+    """
+    phase_id = ids.plan_id(job.run_id) if job.phase == "plan" else ids.apply_id(job.run_id)
+    content = OPENED + text
+    stored = await objects.put("log", job.organization_id, content)
+    try:
+        async with in_transaction():
+            untold = Job.filter(id=job.id, claim=job.claim, worker_id=None, closed_at=None, told=False)
+            fresh = _model(phase_id).filter(id=phase_id, log_length=0, log_ended=False, log_closed_at=None)
+            begun = await untold.update(told=True) and await fresh.update(
+                log_length=len(content), log_preface=len(content)
+            )
+            if begun:
+                await stored.save(force_create=True)
+                await LogSegment.create(phase_id=phase_id, start=0, length=len(content), content_id=stored.id)
+    except BaseException:
+        with suppress(Unavailable):
+            await asyncio.shield(objects.abandon(stored))
+        raise
+    if not begun:
+        await objects.delete_bytes(stored)
+        return False
+    with suppress(Unavailable):  # who reads now is told now; others find the segment
+        await streams.append(phase_id, len(content), content, job.claim)
+    return True
 
 
 async def read(phase_id: str, offset: int, limit: int, hold: float = 0) -> bytes:

@@ -88,6 +88,9 @@ class Phase(Model):
 
     id = fields.CharField(max_length=32, primary_key=True)
     log_length = fields.BigIntField(default=0, description="bytes sealed in segments, frame bytes included")
+    log_preface = fields.IntField(
+        default=0, db_default=0, description="bytes of its beginning that were written while it waited for a worker"
+    )
     log_closed_at = fields.DatetimeField(null=True, description="when 0x03 was written: the phase is terminal")
     log_ended = fields.BooleanField(default=False, description="whether 0x03 is sealed too")
     masked_count = fields.IntField(default=0)

@@ -81,7 +81,8 @@ class Phase:
         self._sandbox: sandbox.Sandbox | None = None
 
     def carry_out(self) -> Result:
-        self._spool.write(terraform.header(self._spec).encode())
+        if not self._spec.headed:
+            self._spool.write(terraform.header(self._spec).encode())
         for sentence in (*self._spec.remarks, *terraform.refused(self._spec.environment)):
             self._spool.say(sentence)
         try:

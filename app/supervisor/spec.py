@@ -134,6 +134,8 @@ class Spec:
     """Root's workers give each slot a user of its own; others have no choice."""
     log_offset: int = 1
     """Where this attempt begins in the phase's stream, whose first byte is the worker's."""
+    headed: bool = False
+    """Whether the stream has the log's header already."""
     state_version: str | None = None
     """The version a plan was made on (`""`: none): if another is current, the apply refuses."""
     remarks: tuple[str, ...] = ()
