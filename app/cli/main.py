@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import doctor, env, migrate, organizations, serve, tokens, up, users, worker
+from app.cli import doctor, env, migrate, organizations, queue, runs, serve, tokens, up, users, worker
 from app.errors import StateroomError
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ app.command(short_help="What works here, what does not, and the remedies.")(doct
 app.command()(serve.serve)
 app.command()(worker.worker)
 app.command(short_help="Bring the database to this version's schema.")(migrate.migrate)
+app.command(short_help="Runs, newest first, and why they wait.")(runs.runs)
+app.command(short_help="Workers, what they do, and what waits for them.")(queue.queue)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(organizations.app, name="org")

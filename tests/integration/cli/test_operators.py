@@ -1,0 +1,77 @@
+"""`stateroom runs` and `stateroom queue`, as who operates an installation calls them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from app.cli import queue as queue_command
+from app.cli import runs as runs_command
+from app.jobs import claims, workers
+from app.runs.models import Run
+from app.settings import Settings
+from tests import factories
+from tests.integration.cli.commands import stateroom
+from tests.integration.crowd import crowd
+from tests.services import Parts
+
+TOOLS = {"terraform/1.11.4"}
+
+
+async def said(settings: Settings, parts: Parts, *arguments: str) -> str:
+    environment = {**parts.environment, "STATEROOM_KEYS_FILE": str(settings.data_dir / "keys.json")}
+    command = asyncio.to_thread(stateroom, *arguments, "--data", str(settings.data_dir), **environment)
+    done = await command
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.usefixtures("opened")
+async def test_runs_are_listed_newest_first_with_why_they_wait() -> None:
+    organization = await factories.make_organization("acme")
+    workspace = await factories.make_workspace(organization, "net")
+    first = await factories.make_run(workspace, message="first")
+    second = await factories.make_run(workspace)
+    await factories.make_run()
+    found = await runs_command.listed("acme", "net", None, 20)
+    assert [run["id"] for run in found] == [second.id, first.id]
+    assert found[0]["waiting-for"] == "Waiting for ‘first’, which is plan queued."
+    assert [run["id"] for run in await runs_command.listed("acme", None, ["plan_queued"], 20)] == [first.id]
+
+
+@pytest.mark.usefixtures("opened")
+async def test_the_queue_is_shown_in_the_order_of_the_claims() -> None:
+    await workers.register("wrk-1", "one", 2, TOOLS)
+    organization = await factories.make_organization("acme")
+    for priority in (2, 1, 0):
+        await crowd(organization, 2, priority=priority)
+    running = await claims.claim("wrk-1", TOOLS)
+    assert running is not None
+    found: dict[str, Any] = await queue_command.gathered(50)
+    assert [job["run"] for job in found["running"]] == [running.job.run_id]
+    assert found["waiting-count"] == 5
+    shown = [job["run"] for job in found["waiting"]]
+    taken = []
+    while (claimed := await claims.claim("wrk-1", TOOLS)) is not None:
+        taken.append(claimed.job.run_id)
+    assert shown == taken
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_both_commands_speak_to_people_and_to_programs(opened: Settings, parts: Parts) -> None:
+    run = await factories.make_run(message="a message\n\x1b[31mwith a trap")
+    listed = await said(opened, parts, "runs")
+    assert run.id in listed
+    assert "\x1b" not in listed
+    assert json.loads(await said(opened, parts, "runs", "--json"))[0]["id"] == run.id
+    shown = await said(opened, parts, "queue")
+    assert run.id in shown
+    assert "No worker" in shown
+    assert json.loads(await said(opened, parts, "queue", "--json"))["waiting"][0]["run"] == run.id
+    refused = await asyncio.to_thread(stateroom, "runs", "--status", "sleeping", "--data", str(opened.data_dir))
+    assert refused.returncode == 1
+    assert "there is no such status" in refused.stderr
+    assert (await Run.get(id=run.id)).status == "plan_queued"
