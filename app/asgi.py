@@ -17,6 +17,7 @@ from app.http import metrics, middleware, signed_urls
 from app.http.health import Check, Health, keys_work
 from app.http.limits import Limits
 from app.http.routing import Route, Router
+from app.jobs import figures
 from app.organizations import names
 from app.redis_url import AWAY
 from app.secret import Secret
@@ -50,8 +51,17 @@ def routes(settings: Settings) -> list[Route]:
         needed={"database": database.ping, "objects": objects.ping, "keys": keys_work},
         useful={"valkey": valkey_answers(settings)},
         metrics_token=settings.metrics_token,
+        figures=measured,
     )
     return [*api_routes, *health.routes(), *page_routes]
+
+
+async def measured() -> bytes:
+    """The metrics of the whole installation; of this process alone while the database is away."""
+    try:
+        return metrics.text(await figures.of_the_queue(), await figures.of_workers())
+    except Unavailable:
+        return metrics.text()
 
 
 @asynccontextmanager

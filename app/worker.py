@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
-from app import bell, diagnostics, ids, wiring
+from app import bell, clock, diagnostics, ids, measures, wiring
 from app.errors import StateroomError, Unavailable
 from app.execution import recovery, releases, waiting_lines
 from app.execution.slot import Doorbell, Gate, Slot
@@ -201,7 +201,7 @@ class Worker:
         if problem != self._gate.problem:
             log.warning("this worker takes no jobs" if problem else "this worker takes jobs again", why=problem)
         self._gate.problem = problem
-        await workers.pulse(self._station.worker_id, self._gate.problem)
+        await workers.pulse(self._station.worker_id, self._gate.problem, measures.text())
 
     def _nudge(self, run_id: str) -> None:
         for slot in self.slots:
@@ -243,12 +243,16 @@ class Worker:
 async def _every(seconds: float, name: str, do: Callable[[], Awaitable[object]]) -> None:
     """Do it now and then.  That a part we depend on is away is no reason to end, nor is an error of ours."""
     while True:
+        started, outcome = clock.monotonic(), "done"
         try:
             await do()
         except Unavailable as error:
+            outcome = "away"
             log.warning("not now", chore=name, reason=error.sentence)
         except Exception:
+            outcome = "failed"
             log.exception("a chore failed", chore=name)
+        measures.chore.labels(name, outcome).observe(clock.monotonic() - started)
         await asyncio.sleep(seconds)
 
 

@@ -124,6 +124,38 @@ def _around(name: str, title: str, begin: str, generated: str) -> str:
     return before + block + rest.partition(END)[2]
 
 
+def metrics() -> str:
+    """Every metric, from the registry and the list of what the database is asked."""
+    from app import measures
+    from app.http import metrics as page
+
+    ours = [family for family in page.registry.collect() if family.name.startswith("stateroom_")]
+    rows = [(_exposed(family.name, family.type), family.type, family.documentation, "process") for family in ours]
+    rows += [(name, "gauge", said, "database") for name, said in measures.OF_THE_DATABASE.items()]
+    table = [f"| `{name}` | {kind} | {where} | {said} |" for name, kind, said, where in sorted(rows)]
+    lines = [
+        "# Metrics",
+        "",
+        NOTICE,
+        "`/metrics` of the web shows the whole installation, in Prometheus' text format, to its own machine and to who",
+        "sends `STATEROOM_METRICS_TOKEN` as a bearer. What a *process* measures of itself is the web's own where there",
+        "is no label `worker`; a worker reports its own with its sign of life, every `STATEROOM_LEASE_RENEW` seconds,",
+        "and they appear with its name in `worker`, as long as it lives. What only the *database* knows is read at",
+        "each scrape, so scrape one web process of several, or take the maximum.",
+        "",
+        "| metric | type | from | |",
+        "|---|---|---|---|",
+        *table,
+        "",
+        "Beside them the usual `process_…` and `python_info`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _exposed(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
 def routes() -> str:
     """One line for each route: what `make routes` prints."""
     return "".join(f"{method:<7} {path}\n" for method, path, _ in _described_routes())
@@ -168,7 +200,13 @@ def _exists(module: str) -> bool:
         return False
 
 
-PAGES: dict[str, Generator] = {"settings.md": settings, "api.md": api, "runs.md": runs, "variables.md": variables}
+PAGES: dict[str, Generator] = {
+    "settings.md": settings,
+    "api.md": api,
+    "runs.md": runs,
+    "metrics.md": metrics,
+    "variables.md": variables,
+}
 
 
 if __name__ == "__main__":

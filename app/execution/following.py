@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from app import measures
 from app.supervisor.control import LOG, POKE
 
 #: A poke may be lost (nobody was listening yet), so the file is looked at anyway.
@@ -85,6 +87,8 @@ async def _drain(path: Path, sink: Sink, position: int) -> int:
     with file:
         file.seek(position)
         while piece := file.read(PIECE):
+            written = os.fstat(file.fileno()).st_mtime
             await sink(piece)
+            measures.log_lag.observe(max(0.0, time.time() - written))
             position += len(piece)
     return position

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from app import measures
 from app.errors import Unavailable
 from app.execution import endings, states_left
 from app.execution.orders import subject_of
@@ -69,6 +70,8 @@ class Sweeper:
                 await self._with(job, _give_up_apply)
 
     async def _lapsed(self, job: Job) -> None:
+        if not job.lapsed:
+            measures.leases_expired.labels(job.phase).inc()
         run = await Run.get(id=job.run_id)
         if lifecycle.queued_phase(run) == job.phase:
             await claims.release(job.id, job.claim)  # it was claimed and never begun

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from app import clock
+from app import clock, measures
 from app.errors import Conflict, Unavailable
 from app.execution import endings, phases, recovery
 from app.execution.orders import subject_of
@@ -143,6 +143,14 @@ class Slot:
 
     async def see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
         """Run *phase* beside its lease; whichever ends first ends the other."""
+        run, name, started = work.subject.run, work.subject.job.phase, clock.monotonic()
+        with structlog.contextvars.bound_contextvars(run=run.id, job=work.claim.job_id):
+            try:
+                await self._see_through(work, phase)
+            finally:
+                measures.phase.labels(name, run.status).observe(clock.monotonic() - started)
+
+    async def _see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
         self.work, self._is_turned_from = work, False
         self._lease = Lease(work)
         self._phase = asyncio.ensure_future(_guarded(work, phase))

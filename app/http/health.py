@@ -31,6 +31,8 @@ class Health:
     needed: Mapping[str, Check]
     useful: Mapping[str, Check]
     metrics_token: Secret[str] | None = None
+    figures: Callable[[], Awaitable[bytes]] | None = None
+    """The text of the metrics; without it, of this process alone."""
 
     def routes(self) -> list[Route]:
         return [
@@ -57,7 +59,8 @@ class Health:
                 "Metrics are shown to this machine, and to who sends the token of STATEROOM_METRICS_TOKEN as a bearer."
             )
             return PlainTextResponse(text + "\n", 403)
-        return Response(metrics.text(), media_type=metrics.CONTENT_TYPE)
+        shown = await self.figures() if self.figures is not None else metrics.text()
+        return Response(shown, media_type=metrics.CONTENT_TYPE)
 
     def _has_token(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -1,18 +1,21 @@
-"""What this process counts, in Prometheus' text format.  Routes are named by their pattern, never by a path."""
+"""The page of metrics: what this process counts, what workers report, and what the database knows, as one text.
+
+Routes are named by their pattern, never by a path.  A worker's figures carry its name in `worker`; the web's have none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from app.measures import registry
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-
-registry = CollectorRegistry()
-ProcessCollector(registry=registry)
-PlatformCollector(registry=registry)
 
 _requests = Counter("stateroom_requests", "Requests answered.", ("route", "method", "status"), registry=registry)
 _seconds = Histogram(
@@ -39,5 +42,27 @@ def _series(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
     return _requests.labels(route, method, str(status)), _seconds.labels(route, method)
 
 
-def text() -> bytes:
-    return generate_latest(registry)
+def text(database: Iterable[Metric] = (), workers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """All of it: this process', the *database*'s families, and each worker's name and text."""
+    families: dict[str, Metric] = {}
+    for family in (*registry.collect(), *database, *_reported(workers)):
+        known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+        known.samples += family.samples
+    together = CollectorRegistry(auto_describe=False)
+    together.register(_Collected(families.values()))
+    return generate_latest(together)
+
+
+def _reported(workers: Iterable[tuple[str, str]]) -> Iterator[Metric]:
+    for name, reported in workers:
+        for family in text_string_to_metric_families(reported):
+            family.samples = [sample._replace(labels={**sample.labels, "worker": name}) for sample in family.samples]
+            yield family
+
+
+class _Collected(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from tortoise.expressions import F
 
-from app import clock, settings
+from app import clock, measures, settings
 from app.errors import StateroomError
 from app.jobs import order
 from app.jobs.models import Job, Line
@@ -62,6 +62,17 @@ async def claim(worker_id: str, tools: Collection[str]) -> Claimed | None:
     """Take the job that is next for a worker that has *tools*, or None."""
     if not await order.heads(tools):
         return None
+    started = clock.monotonic()
+    claimed = await _claim(worker_id, tools)
+    if claimed is not None:
+        job = claimed.job
+        measures.claim.observe(clock.monotonic() - started)
+        waited = ((job.claimed_at or job.queued_at) - job.queued_at).total_seconds()
+        measures.job_wait.labels(measures.CLASSES[job.priority]).observe(max(0.0, waited))
+    return claimed
+
+
+async def _claim(worker_id: str, tools: Collection[str]) -> Claimed | None:
     async with in_transaction():
         await database.lock("claims")
         turn = await draw("claims")

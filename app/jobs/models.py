@@ -74,6 +74,7 @@ class Worker(Model):
     tools: list[str] = fields.JSONField(default=list, description="engine/version pairs")
     problem = fields.TextField(null=True, description="why it claims nothing, in a sentence")
     pulse = fields.BigIntField(default=0)
+    figures = fields.TextField(null=True, description="what it measured, in Prometheus' text format")
     started_at = fields.DatetimeField()
     seen_at = fields.DatetimeField()
 

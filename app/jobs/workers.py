@@ -30,9 +30,11 @@ async def register(worker_id: str, name: str, slots: int, tools: Iterable[str], 
     )
 
 
-async def pulse(worker_id: str, problem: str | None = None) -> None:
-    """Say that it lives, and what keeps it from working, if anything does."""
-    await Worker.filter(id=worker_id).update(pulse=F("pulse") + 1, seen_at=clock.now(), problem=problem)
+async def pulse(worker_id: str, problem: str | None = None, figures: str | None = None) -> None:
+    """Say that it lives, what keeps it from working, if anything does, and what it measured."""
+    await Worker.filter(id=worker_id).update(
+        pulse=F("pulse") + 1, seen_at=clock.now(), problem=problem, figures=figures
+    )
 
 
 async def versions(engine: str) -> set[str]:

@@ -13,6 +13,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 
+from app import clock, measures
 from app.errors import TooLarge
 from app.settings import Settings
 from app.storage import crypto, stores
@@ -55,7 +56,8 @@ async def put(
     data_key = secrets.token_bytes(crypto.DATA_KEY)
     stored.key_id, stored.wrapped_key = crypto.wrap(data_key, context=_context(stored))
     intake = _Intake(stored, crypto.SealingStream(data_key, context=_context(stored)), limit)
-    await _opened().put(_name(stored), intake.pieces(chunks))
+    with measures.timed(measures.objects.labels("put")):
+        await _opened().put(_name(stored), intake.pieces(chunks))
     return stored
 
 
@@ -86,7 +88,8 @@ async def read(stored: StoredObject) -> bytes:
 async def delete(stored: StoredObject) -> None:
     """Forget the row, then the bytes.  Call it after the transaction that took away what referred to it."""
     await StoredObject.filter(id=stored.id).delete()
-    await _opened().delete(_name(stored))
+    with measures.timed(measures.objects.labels("delete")):
+        await _opened().delete(_name(stored))
 
 
 async def delete_bytes(stored: StoredObject) -> None:
@@ -154,8 +157,12 @@ class _Intake:
 async def _opening(stored: StoredObject) -> AsyncIterator[bytes]:
     data_key = crypto.unwrap(stored.key_id, bytes(stored.wrapped_key), context=_context(stored))
     opening = crypto.OpeningStream(data_key, context=_context(stored))
+    started: float | None = clock.monotonic()
     try:
         async for sealed in _opened().get(_name(stored)):
+            if started is not None:
+                measures.objects.labels("get").observe(clock.monotonic() - started)
+                started = None
             if plain := await _off_loop(opening.feed, sealed):
                 yield plain
     except stores.Missing:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, TypeVar
 
+from prometheus_client import Histogram
+
+from app.measures import database, timed
+
 T = TypeVar("T")
+#: What statements begin with; any other is "other", so that no text becomes a series of its own.
+WORDS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"})
 
 #: For tests that break things.  Awaited before each statement with its SQL (also BEGIN and COMMIT), and with
 #: "COMMITTED" once a commit is done, before its caller hears of it.  The caller gets what it raises.
@@ -34,33 +42,48 @@ async def settle(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def measured(query: str) -> AbstractContextManager[None]:
+    """Observe how long a statement took, by its first word."""
+    return timed(_series(query[:10].split(maxsplit=1)[0].upper()))
+
+
+@cache
+def _series(word: str) -> Histogram:
+    return database.labels(word.lower() if word in WORDS else "other")
+
+
 class Hooked:
     """Put before a client class: each of its statements passes the hook first."""
 
     async def execute_insert(self, query: str, values: list[Any]) -> Any:
         if hook:
             await hook(query)
-        return await super().execute_insert(query, values)  # type: ignore[misc]
+        with measured(query):
+            return await super().execute_insert(query, values)  # type: ignore[misc]
 
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         if hook:
             await hook(query)
-        await super().execute_many(query, values)  # type: ignore[misc]
+        with measured(query):
+            await super().execute_many(query, values)  # type: ignore[misc]
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> Any:
         if hook:
             await hook(query)
-        return await super().execute_query(query, values)  # type: ignore[misc]
+        with measured(query):
+            return await super().execute_query(query, values)  # type: ignore[misc]
 
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> Any:
         if hook:
             await hook(query)
-        return await super().execute_query_dict(query, values)  # type: ignore[misc]
+        with measured(query):
+            return await super().execute_query_dict(query, values)  # type: ignore[misc]
 
     async def execute_script(self, query: str) -> None:
         if hook:
             await hook(query)
-        await super().execute_script(query)  # type: ignore[misc]
+        with measured(query):
+            await super().execute_script(query)  # type: ignore[misc]
 
 
 async def passing_hook(statement: str) -> None:
