@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     """Private key of the certificate (PEM)."""
     tls_ca: Path | None = None
-    """CA bundle that workers trust besides the system's when they call the internal URL."""
+    """CA bundle that workers trust besides the system's when they call the internal URL or fetch a Terraform."""
     behind_proxy: bool = False
     """A proxy in front ends TLS and sends `X-Forwarded-For` and `X-Forwarded-Proto`."""
     trusted_proxies: Words = ("127.0.0.1",)
@@ -143,7 +143,16 @@ class Settings(BaseSettings):
     adoption_wait: Seconds = 15 * 60
     """Seconds an apply whose worker is lost waits to be adopted before it is given up."""
     downloads: bool = True
-    """Let workers download Terraform and OpenTofu releases (verified by checksum and signature)."""
+    """Let workers download official releases of Terraform and OpenTofu, verified by signature and checksum."""
+    terraform_releases_url: str = "https://releases.hashicorp.com"
+    """Where Terraform's releases are: a mirror is laid out in the same way (`terraform/index.json`,
+    `terraform/1.9.8/…`)."""
+    opentofu_releases_url: str = "https://github.com/opentofu/opentofu/releases/download"
+    """Where OpenTofu's releases are, as `v1.9.0/tofu_1.9.0_linux_amd64.zip`."""
+    opentofu_index_url: str = "https://get.opentofu.org/tofu/api.json"
+    """Which releases of OpenTofu there are: a mirror serves the same document."""
+    release_keys: Path | None = None
+    """File of OpenPGP public keys that may sign releases, besides those that come along.  Default: none."""
 
     # -- a run's network -------------------------------------------------------------------------------------
     egress_public: bool = True
@@ -169,6 +178,10 @@ class Settings(BaseSettings):
     """Most entries of a configuration archive."""
     max_log: Bytes = ByteSize(256 * 1024**2)
     """Longest log of a phase; what follows is left out, and a line says so."""
+    max_release: Bytes = ByteSize(2 * 1024**3)
+    """Largest zip of a Terraform release or of a registered bundle."""
+    max_release_unpacked: Bytes = ByteSize(8 * 1024**3)
+    """Largest release or bundle, unpacked."""
     max_variable: Bytes = ByteSize(256 * 1024)
     """Longest value of a variable."""
     max_page_size: Count = 100
@@ -191,7 +204,9 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(word for word in value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    @field_validator("external_url", "internal_url")
+    @field_validator(
+        "external_url", "internal_url", "terraform_releases_url", "opentofu_releases_url", "opentofu_index_url"
+    )
     @classmethod
     def _is_a_base_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):

@@ -5,8 +5,7 @@ Called once by each entry point.  A listener may hear an event twice and does no
 
 from __future__ import annotations
 
-from app import bell, configurations, events, runs, states
-from app.jobs import workers
+from app import bell, configurations, events, runs, states, tool_versions
 from app.runs import queue, uploads, wishes
 from app.workspaces import locking, versions
 
@@ -19,4 +18,4 @@ def connect() -> None:
     configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
     locking.before_unlock(states.before_unlock)
-    versions.configure(workers.versions)
+    versions.configure(tool_versions.offer)

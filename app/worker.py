@@ -24,6 +24,7 @@ from app.errors import StateroomError, Unavailable
 from app.execution import recovery, releases, waiting_lines
 from app.execution.slot import Doorbell, Gate, Slot
 from app.execution.station import Station, uid_of
+from app.execution.toolbox import Toolbox, read_indexes
 from app.jobs import workers
 from app.runs import logs, moves, queue, wishes
 from app.settings import Settings
@@ -128,12 +129,14 @@ async def stationed(settings: Settings, worker_id: str) -> AsyncIterator[Station
         name=socket.gethostname(),
         spawner=spawner,
         releases=found,
+        toolbox=Toolbox(settings, found, worker_id),
         bwrap=bwrap,
         problem=problem,
         api_url=settings.internal_url,
         ca_file=str(settings.tls_ca) if settings.tls_ca else None,
     )
     station.schemas.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(station.toolbox.clear)
     try:
         yield station
     finally:
@@ -156,6 +159,7 @@ class Worker:
         self._settings = station.settings
         self._gate = Gate(problem=station.problem)
         self._bell = Doorbell()
+        station.toolbox.found = self._bell.ring
         self.slots = [self._slot(number) for number in range(self._settings.worker_slots)]
 
     async def run(self) -> None:
@@ -181,13 +185,22 @@ class Worker:
         yield wishes.listen(url, self._nudge)
         yield _every(self._settings.lease_renew, "say that we are there", self._pulse)
         yield _every(self._settings.lease_renew / 2, "end lapsed leases", recovery.Sweeper(self._station).sweep)
+        yield _every(self._settings.idle_poll, "see which versions jobs wait for", self._station.toolbox.look_around)
+        yield _every(60, "read the indexes of releases", lambda: read_indexes(self._settings))
         for name, chore in CHORES.items():
             yield _every(chore.every, name, chore.do)
 
     async def _register(self) -> None:
         station = self._station
-        await workers.register(station.worker_id, station.name, len(self.slots), station.releases, self._gate.problem)
-        if not station.releases:
+        await workers.register(
+            station.worker_id,
+            station.name,
+            len(self.slots),
+            station.releases,
+            self._gate.problem,
+            downloads=self._settings.downloads,
+        )
+        if not station.releases and not self._settings.downloads:
             log.warning(
                 "this worker has no Terraform: put it on PATH, or into the tools directory",
                 tools=str(self._settings.tools_dir),

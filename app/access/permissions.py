@@ -76,6 +76,11 @@ ORGANIZATION_ACTIONS = frozenset(
 #: What only those who administer the installation may do.
 SITE_ACTIONS = frozenset({"organization:create", "user:create"})
 
+#: What nobody else may even know of.
+HIDDEN_SITE_ACTIONS = frozenset(
+    {"tool-version:read", "tool-version:create", "tool-version:update", "tool-version:delete"}
+)
+
 
 class Reach(Enum):
     """How a thing stands to the run whose token asks."""
@@ -147,12 +152,14 @@ async def require_in_organization(actor: Actor, action: str, organization_id: st
 
 async def require_on_site(actor: Actor, action: str) -> None:
     """Ask whether *actor* administers this installation."""
-    if action not in SITE_ACTIONS:
+    if action not in SITE_ACTIONS | HIDDEN_SITE_ACTIONS:
         raise KeyError(action)
     if actor.kind is Kind.SYSTEM or actor.is_site_admin:
         return
     if actor.kind is Kind.RUN:
         _refuse_by_name(action)
+    if action in HIDDEN_SITE_ACTIONS:
+        raise NotFound("There is no such thing here, or you may not see it: only site admins do.")
     raise Forbidden(f"Only a site admin may do this ({action}).", permission=action)
 
 

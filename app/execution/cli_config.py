@@ -78,7 +78,16 @@ def lay_old_plugins(root: Path, mirror: Path) -> bool:
     ``terraform.d/plugins/linux_amd64/terraform-provider-null_v2.1.2_x4``, or without the platform's directory: later
     versions do not look there.
     """
-    plugins = root / PLUGINS
+    return lay_flat(root / PLUGINS, mirror)
+
+
+def is_flat_provider(name: str) -> bool:
+    """Whether a file is called as Terraform 0.12 wanted a provider to be."""
+    return bool(_FLAT.match(name))
+
+
+def lay_flat(plugins: Path, mirror: Path) -> bool:
+    """Make *mirror* of the providers that lie flat in *plugins*; False if there are none."""
     found = False
     for path in (*plugins.glob("terraform-provider-*"), *plugins.glob("*/terraform-provider-*")):
         match = _FLAT.match(path.name)

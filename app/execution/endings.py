@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from app.execution import log_header, results, states_left
+from app.execution import results, states_left
 from app.execution.results import Kept
 from app.execution.work import Work
 from app.jobs import claims
@@ -76,8 +76,8 @@ async def conclude_apply(work: Work, result: Result) -> None:
 
 async def refuse(work: Work, sentence: str) -> None:
     """End the phase before terraform ran: the reason goes into the log, below the usual header."""
-    header = "" if work.log.is_prefaced else log_header.of(work.subject.job)
-    await work.log.write(f"{header}\nError: {sentence}\n".encode())
+    await work.head()
+    await work.log.write(f"\nError: {sentence}\n".encode())
     await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
 
 

@@ -17,6 +17,7 @@ from app.configurations.archive import ArchiveLimits
 from app.errors import StateroomError
 from app.execution import binding, carried, cli_config, overrides, workdir
 from app.execution.cli_config import Mirror
+from app.execution.releases import Release
 from app.execution.station import Station
 from app.execution.workdir import Print, Workdir
 from app.http import signed_urls
@@ -30,10 +31,10 @@ from app.supervisor.sandbox import Inside, inside
 from app.supervisor.spec import PLAN_FILE, Directories, Egress, Limits, Options, Spec, Tools, Workspace
 from app.supervisor.upstream import INSIDE_HOST
 from app.variables.precedence import Value
+from app.workspaces import versions
 
 #: Up to here `terraform_remote_state` with `backend = "atlas"` is known.
 _LAST_ATLAS = (0, 11, 12)
-_NAMES = {"terraform": "Terraform", "opentofu": "OpenTofu"}
 
 
 class CannotStart(StateroomError):
@@ -82,15 +83,9 @@ async def subject_of(job: Job) -> Subject:
     return Subject(job, run, plan)
 
 
-async def prepare(subject: Subject, station: Station, directory: Workdir, uid: int | None) -> Order:
+async def prepare(subject: Subject, station: Station, release: Release, directory: Workdir, uid: int | None) -> Order:
     """Lay the directory out and write the order.  Raises a StateroomError if the phase cannot be carried out."""
     job, run = subject.job, subject.run
-    release = station.releases.get(f"{job.engine}/{job.terraform_version}")
-    if release is None:
-        raise CannotStart(
-            f"This worker no longer has {_NAMES.get(job.engine, job.engine)} {job.terraform_version}. Put it into"
-            " the worker's tools directory, or set the workspace to a version that is there."
-        )
     values, fingerprint = await snapshot.with_fingerprint(run)
     bound = binding.of(run, job, fingerprint, place=str(directory.state) if station.settings.sandbox == "none" else "")
     if subject.is_apply:
@@ -110,10 +105,11 @@ async def prepare(subject: Subject, station: Station, directory: Workdir, uid: i
         directories,
         mirror=str(mirror),
         run_mirror=str(directory.run_mirror),
+        providers=str(release.providers or ""),
     )
-    laying = _Laying(run, values, token, station, directory, within)
+    laying = _Laying(run, values, token, station, release, directory, within)
     laid = await asyncio.to_thread(laying.lay, packed, plan_files)
-    spec = _spec(subject, station, directories, laid, values, token, uid)
+    spec = _spec(subject, station, release, directories, laid, values, token, uid)
     return Order(spec, directory, bound, laid.before, laid.ours, laid.root)
 
 
@@ -164,6 +160,7 @@ class _Laying:
     values: Sequence[Value]
     token: Secret[str]
     station: Station
+    release: Release
     directory: Workdir
     inside: Inside
 
@@ -216,6 +213,8 @@ class _Laying:
         ]
         if has_run_mirror:
             mirrors.append(Mirror(self.directory.run_mirror, self.inside.run_mirror))
+        if self.release.providers is not None:
+            mirrors.append(Mirror(self.release.providers, self.inside.providers))
         mirrors.append(Mirror(settings.mirror_dir, self.inside.mirror))
         return cli_config.text(
             token=self.token.reveal(),
@@ -229,6 +228,7 @@ class _Laying:
 def _spec(
     subject: Subject,
     station: Station,
+    release: Release,
     directories: Directories,
     laid: _Laid,
     values: Sequence[Value],
@@ -236,7 +236,6 @@ def _spec(
     uid: int | None,
 ) -> Spec:
     job, run, settings = subject.job, subject.run, station.settings
-    release = station.releases[f"{job.engine}/{job.terraform_version}"]
     environment = {value.key: value.value.reveal() for value in values if value.category == "env"}
     return Spec(
         phase="apply" if subject.is_apply else "plan",
@@ -247,7 +246,9 @@ def _spec(
             cli_config=laid.cli_config,
             mirror=str(settings.mirror_dir) if settings.mirror_dir.is_dir() else None,
             run_mirror=str(Path(directories.control, "run-mirror")) if laid.has_run_mirror else None,
-            name=_NAMES.get(job.engine, job.engine),
+            name=versions.NAMES.get(job.engine, job.engine),
+            providers=str(release.providers) if release.providers else None,
+            beside=tuple(str(path) for path in release.beside),
             schemas=str(station.schemas),
         ),
         workspace=Workspace(id=run.workspace.id, name=run.workspace.name),

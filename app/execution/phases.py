@@ -21,6 +21,7 @@ from app.supervisor.spec import Result
 log = structlog.get_logger(__name__)
 
 _TAKEN_UP = "\nThe worker that carried this plan out had to stop or was lost. The plan starts again.\n\n"
+_CANCELED = "The run was canceled before terraform started."
 
 
 async def carry_out(work: Work) -> None:
@@ -75,7 +76,7 @@ async def _started(work: Work) -> Order | None:
     except Lost:
         raise
     except StateroomError as error:
-        await endings.refuse(work, error.sentence)
+        await endings.refuse(work, _CANCELED if work.is_cancel_wanted else error.sentence)
         return None
     except Exception:
         reference = secrets.token_hex(4)
@@ -83,9 +84,9 @@ async def _started(work: Work) -> Order | None:
         await give_up(work, reference)
         return None
     if work.is_cancel_wanted:
-        await endings.refuse(work, "The run was canceled before terraform started.")
+        await endings.refuse(work, _CANCELED)
         return None
-    placed = dataclasses.replace(order.spec, log_offset=work.log.position, headed=work.log.is_prefaced)
+    placed = dataclasses.replace(order.spec, log_offset=work.log.position, headed=work.has_header)
     return dataclasses.replace(order, spec=placed)
 
 
@@ -94,7 +95,11 @@ async def _prepared(work: Work) -> Order:
     directory = work.directory
     if directory.control.exists():
         await asyncio.to_thread(directory.remove)
-    return await prepare(work.subject, work.station, directory, work.station.uid_of(work.slot))
+    job = work.subject.job
+    release = await work.station.toolbox.get(
+        job.engine, job.terraform_version, work.say, lambda: not work.is_cancel_wanted
+    )
+    return await prepare(work.subject, work.station, release, directory, work.station.uid_of(work.slot))
 
 
 PHASES: dict[lifecycle.Status, Callable[[Work], Awaitable[None]]] = {

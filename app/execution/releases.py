@@ -30,6 +30,10 @@ class Release:
     engine: str
     version: str
     path: Path
+    providers: Path | None = None
+    """A filesystem mirror of providers that came with it."""
+    beside: tuple[Path, ...] = ()
+    """Providers that lie flat beside the program, where Terraform 0.12 looks for them."""
 
     @property
     def name(self) -> str:

@@ -124,7 +124,7 @@ class Slot:
         if not self._gate.is_open:
             return None
         try:
-            return await claims.claim(self._station.worker_id, frozenset(self._station.releases))
+            return await claims.claim(self._station.worker_id, self._station.toolbox.names)
         except Unavailable as error:
             log.warning("no job could be claimed", reason=error.sentence)
             return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.execution.releases import Release
+from app.execution.toolbox import Toolbox
 from app.settings import Settings
 from app.supervisor.client import Spawner
 
@@ -22,6 +23,9 @@ class Station:
     name: str
     spawner: Spawner
     releases: Mapping[str, Release]
+    """What lies on this worker."""
+    toolbox: Toolbox
+    """What it can run: that, and what it can bring."""
     bwrap: str | None = None
     problem: str | None = None
     """Why no phase can be carried out here, as a sentence."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from app.errors import Conflict, Unavailable
+from app.execution import log_header
 from app.execution.following import follow
 from app.execution.orders import Subject
 from app.execution.station import Station
@@ -47,6 +48,8 @@ class Work:
     """The control directory of an earlier claim, whose supervisor this one goes on with."""
     is_cancel_wanted: bool = False
     is_kill_wanted: bool = False
+    is_headed: bool = False
+    """Whether the log has its header: whoever writes first below it, writes it."""
     _files_are_gone: bool = False
     _supervised: Phase | None = None
     _ended: asyncio.Future[Result] | None = None
@@ -133,6 +136,21 @@ class Work:
     async def ended(self) -> Result | None:
         """The supervisor's result, once it is gone; None if there never was one."""
         return await asyncio.shield(self._ended) if self._ended is not None else None
+
+    async def head(self) -> None:
+        """Write the header with which every log begins, if nobody has."""
+        if not self.has_header:
+            await self.log.write(log_header.of(self.subject.job).encode())
+        self.is_headed = True
+
+    @property
+    def has_header(self) -> bool:
+        return self.is_headed or self.log.is_prefaced
+
+    async def say(self, line: str) -> None:
+        """Write a line of ours below the header, before terraform runs."""
+        await self.head()
+        await self.log.write(f"{line}\n".encode())
 
     async def sign(self) -> None:
         """Write down who carries the phase out."""

@@ -72,6 +72,10 @@ class Worker(Model):
     name = fields.CharField(max_length=128)
     slots = fields.IntField()
     tools: list[str] = fields.JSONField(default=list, description="engine/version pairs")
+    takes: list[str] | None = fields.JSONField(
+        null=True, description="pairs it takes jobs for: those, and what it can get"
+    )
+    downloads = fields.BooleanField(default=False, db_default=False, description="it may download official releases")
     problem = fields.TextField(null=True, description="why it claims nothing, in a sentence")
     pulse = fields.BigIntField(default=0)
     figures = fields.TextField(null=True, description="what it measured, in Prometheus' text format")

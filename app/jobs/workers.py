@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from tortoise.expressions import F
@@ -14,14 +15,25 @@ from app.jobs.models import Worker
 SILENCE = timedelta(minutes=1)
 
 
-async def register(worker_id: str, name: str, slots: int, tools: Iterable[str], problem: str | None = None) -> None:
-    """Say that a worker is there, what it can run (``"terraform/1.11.4"``), or why it takes nothing."""
+async def register(
+    worker_id: str,
+    name: str,
+    slots: int,
+    tools: Iterable[str],
+    problem: str | None = None,
+    *,
+    downloads: bool = False,
+) -> None:
+    """Say that a worker is there, what it has (``"terraform/1.11.4"``), whether it *downloads* official releases, or
+    why it takes nothing."""
     now = clock.now()
     await Worker.update_or_create(
         defaults={
             "name": name,
             "slots": slots,
             "tools": sorted(tools),
+            "takes": None,
+            "downloads": downloads,
             "problem": problem,
             "started_at": now,
             "seen_at": now,
@@ -37,10 +49,22 @@ async def pulse(worker_id: str, problem: str | None = None, figures: str | None 
     )
 
 
-async def versions(engine: str) -> set[str]:
-    """The versions of *engine* that any worker has said it has."""
-    tools = {tool for worker in await Worker.all().only("id", "tools") for tool in worker.tools}
-    return {version for name, _, version in (tool.partition("/") for tool in tools) if name == engine}
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the workers have said."""
+
+    tools: frozenset[str]
+    downloads: bool
+
+    def versions(self, engine: str) -> frozenset[str]:
+        """The versions of *engine* that any worker has said it has."""
+        return frozenset(version for name, _, version in (tool.partition("/") for tool in self.tools) if name == engine)
+
+
+async def report() -> Report:
+    """What all workers together have, and whether one of them may download more."""
+    told = await Worker.all().values_list("tools", "downloads")
+    return Report(frozenset(tool for tools, _ in told for tool in tools), any(downloads for _, downloads in told))
 
 
 async def living() -> list[Worker]:
@@ -49,5 +73,15 @@ async def living() -> list[Worker]:
 
 
 async def tools() -> set[str]:
-    """What the living workers that take jobs can run, as ``"terraform/1.11.4"``."""
-    return {tool for worker in await living() if not worker.problem for tool in worker.tools}
+    """What the living workers that take jobs take them for, as ``"terraform/1.11.4"``."""
+    return {tool for worker in await living() if not worker.problem for tool in taken_by(worker)}
+
+
+def taken_by(worker: Worker) -> Collection[str]:
+    """What *worker* takes jobs for: what it has, and what it can get of what jobs wait for."""
+    return worker.takes if worker.takes is not None else worker.tools
+
+
+async def take(worker_id: str, tools: Iterable[str]) -> None:
+    """Say what a worker takes jobs for now."""
+    await Worker.filter(id=worker_id).update(takes=sorted(tools))

@@ -207,10 +207,11 @@ def _applies_by_itself(workspace: Workspace, options: RunOptions, *, plan_only: 
 
 async def _terraform_version(workspace: Workspace, plan_only: bool, options: RunOptions) -> str:
     if options.terraform_version is None:
-        return await versions.resolve(workspace.engine, workspace.terraform_version)
+        # Nobody waits for the answer where a run is queued by itself: there the run says that its version has gone.
+        return await versions.resolve(workspace.engine, workspace.terraform_version, strict=not options.only_first)
     if not plan_only:
         raise Invalid("Only a plan-only run may name a terraform-version of its own.", field="terraform_version")
-    return await versions.resolve(workspace.engine, options.terraform_version, strict=True)
+    return await versions.resolve(workspace.engine, options.terraform_version)
 
 
 async def confirm(actor: Actor, run: Run, comment: str | None = None) -> None:

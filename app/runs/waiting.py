@@ -117,7 +117,7 @@ async def slots(jobs: Collection[Job]) -> list[tuple[Job, Waiting]]:
     """Why no worker has taken each of *jobs*, which wait."""
     if not jobs:
         return []
-    known = await Worker.all().only("id", "tools", "problem", "slots", "seen_at")
+    known = await Worker.all().only("id", "tools", "takes", "problem", "slots", "seen_at")
     living = {worker.id for worker in await workers.living()}
     organizations = {job.organization_id for job in jobs}
     running = await order.running()
@@ -137,7 +137,7 @@ async def slots(jobs: Collection[Job]) -> list[tuple[Job, Waiting]]:
 
 
 def _without_worker(job: Job, living: Sequence[Worker], known: Sequence[Worker]) -> Waiting | None:
-    able = [worker for worker in living if f"{job.engine}/{job.terraform_version}" in worker.tools]
+    able = [worker for worker in living if f"{job.engine}/{job.terraform_version}" in workers.taken_by(worker)]
     if known and not living:
         last = max(worker.seen_at for worker in known)
         sentence = (

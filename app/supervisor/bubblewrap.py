@@ -190,6 +190,10 @@ class Bubblewrap:
             yield Bind(os.path.realpath(tools.mirror), self.inside.mirror)
         if tools.run_mirror:
             yield Bind(tools.run_mirror, self.inside.run_mirror)
+        if tools.providers:
+            yield Bind(tools.providers, self.inside.providers)
+        for path in tools.beside:
+            yield Bind(path, str(Path(self._terraform()).with_name(Path(path).name)))
         yield Bind(directories.config, self.inside.config, writable=True)
         yield Bind(directories.state, self.inside.state, writable=True)
         yield Bind(directories.out, self.inside.out, writable=True)

@@ -35,6 +35,7 @@ class Inside:
     cli_config: str
     mirror: str
     run_mirror: str
+    providers: str = ""
 
 
 BWRAP_INSIDE = Inside(
@@ -45,10 +46,18 @@ BWRAP_INSIDE = Inside(
     cli_config="/stateroom/cli.tfrc",
     mirror="/stateroom/mirror",
     run_mirror="/stateroom/run-mirror",
+    providers="/stateroom/providers",
 )
 
 
-def inside(kind: str, directories: Directories, *, mirror: str | None = None, run_mirror: str | None = None) -> Inside:
+def inside(
+    kind: str,
+    directories: Directories,
+    *,
+    mirror: str | None = None,
+    run_mirror: str | None = None,
+    providers: str | None = None,
+) -> Inside:
     """Where a run of *kind* finds its things.
 
     Without a sandbox these are the real paths.  A saved plan remembers the state's path, so there both phases of a run
@@ -65,6 +74,7 @@ def inside(kind: str, directories: Directories, *, mirror: str | None = None, ru
         cli_config=os.path.join(own, "cli.tfrc"),
         mirror=mirror or "",
         run_mirror=run_mirror or "",
+        providers=providers or "",
     )
 
 

@@ -47,6 +47,10 @@ class Tools:
     mirror: str | None = None
     run_mirror: str | None = None
     """Providers the configuration brought in the old layout, put into the new one."""
+    providers: str | None = None
+    """A mirror of the providers that came with the binary."""
+    beside: tuple[str, ...] = ()
+    """Files to lie beside the binary: providers, as Terraform 0.12 looks for them."""
     name: str = "Terraform"
     """As the log's first line calls it."""
     schemas: str | None = None

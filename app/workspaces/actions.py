@@ -153,7 +153,7 @@ async def _check_version(workspace: Workspace, changes: Mapping[str, Any]) -> No
     version = changes.get("terraform_version", workspace.terraform_version)
     if version is None:
         raise Invalid("A workspace needs a Terraform version.", field="terraform_version")
-    versions.check(version, engine, await versions.available(engine))
+    versions.check(version, engine, await versions.offered(engine))
 
 
 async def _project_id(organization: Organization, project: Project | None) -> str:

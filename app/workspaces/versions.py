@@ -1,19 +1,19 @@
 """Which Terraform a workspace may name, and which one that comes to.
 
-What there is, the workers say; they lie above workspaces, so whoever puts the process together hands in a
-provider.
+What there is, workers and administrators say; they lie above workspaces, so whoever puts the process together hands in
+a provider.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 from app.errors import Invalid
 
 LATEST = "latest"
-#: Which versions of an engine (``terraform``, ``opentofu``) the workers have.
-Provider = Callable[[str], Awaitable[Iterable[str]]]
+NAMES = {"terraform": "Terraform", "opentofu": "OpenTofu"}
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?(?:\+[0-9A-Za-z.-]+)?")
 _PARTIAL = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?")
@@ -21,6 +21,31 @@ _CONDITION = re.compile(r"(=|!=|>=|<=|>|<|~>)? *(\S+)")
 _MOST = 64
 
 Key = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What there is of an engine.
+
+    `here` lies on a worker or was registered by an administrator, `releases` are official ones that a worker may
+    download, and `disabled` are neither: an administrator has closed them.
+    """
+
+    here: frozenset[str] = frozenset()
+    releases: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.here | self.releases
+
+    def newest(self, wanted: str) -> str | None:
+        """What *wanted* comes to.  What is here goes first: a release that comes out changes nobody's plan."""
+        return newest_match(wanted, self.here) or newest_match(wanted, self.releases)
+
+
+#: What there is of an engine (``terraform``, ``opentofu``).
+Provider = Callable[[str], Awaitable[Offer]]
 
 _provider: Provider | None = None
 
@@ -31,11 +56,18 @@ def configure(provider: Provider | None) -> None:
     _provider = provider
 
 
-async def available(engine: str) -> list[str]:
-    """The versions of *engine* that workers have, the newest first; empty if no worker ever said."""
-    if _provider is None:
-        return []
-    return sorted({v for v in await _provider(engine) if _VERSION.fullmatch(v)}, key=_key, reverse=True)
+async def offered(engine: str) -> Offer:
+    """What there is of *engine*; nothing if no worker ever said."""
+    return await _provider(engine) if _provider is not None else Offer()
+
+
+def is_exact(version: str) -> bool:
+    """Whether *version* is one version, not a constraint."""
+    return len(version) <= _MOST and bool(_VERSION.fullmatch(version))
+
+
+def is_prerelease(version: str) -> bool:
+    return "-" in version.partition("+")[0]
 
 
 def newest_match(wanted: str, there_are: Iterable[str]) -> str | None:
@@ -46,26 +78,21 @@ def newest_match(wanted: str, there_are: Iterable[str]) -> str | None:
         return wanted
     if _VERSION.fullmatch(wanted):
         return None
-    released = [v for v in candidates if "-" not in v.partition("+")[0]]
+    released = [v for v in candidates if not is_prerelease(v)]
     if wanted == LATEST:
         return next(iter(released or candidates), None)
     return next((v for v in released if _satisfies(v, wanted)), None)
 
 
-def check(version: str, engine: str, there_are: Iterable[str]) -> str:
+def check(version: str, engine: str, offer: Offer) -> str:
     """*version* itself, if a run with it could be carried out; else `Invalid`, naming what there is."""
     if not _is_well_formed(version):
         raise Invalid(
             "A Terraform version is exact (1.11.4), latest, or a constraint (~> 1.11.0).",
             field="terraform_version",
         )
-    known = list(there_are)
-    if known and newest_match(version, known) is None:
-        raise Invalid(
-            f"No worker of this server has {engine} {version}. There is {_listed(known)}; name one of these, or"
-            " install that version on a worker.",
-            field="terraform_version",
-        )
+    if offer.all and offer.newest(version) is None:
+        raise Invalid(_refusal(version, engine, offer), field="terraform_version")
     return version
 
 
@@ -75,30 +102,46 @@ async def for_new_workspace(wanted: str | None, engine: str, client_version: str
     A terraform that makes a workspace names its own version, and cannot go on if that is refused; so it gets
     the newest there is.
     """
-    there_are = await available(engine)
-    newest = newest_match(LATEST, there_are)
+    offer = await offered(engine)
+    newest = offer.newest(LATEST)
     if wanted is None:
         return newest or (client_version if client_version and _VERSION.fullmatch(client_version) else LATEST)
     is_the_clients_own = client_version is not None and wanted.partition("-")[0] == client_version.partition("-")[0]
-    if is_the_clients_own and newest and _is_well_formed(wanted) and newest_match(wanted, there_are) is None:
+    if is_the_clients_own and newest and _is_well_formed(wanted) and offer.newest(wanted) is None:
         return newest
-    return check(wanted, engine, there_are)
+    return check(wanted, engine, offer)
 
 
-async def resolve(engine: str, wanted: str, *, strict: bool = False) -> str:
+async def resolve(engine: str, wanted: str, *, strict: bool = True) -> str:
     """The exact version a new run gets for what its workspace names.
 
-    A version that has gone since the workspace named it is kept, so that the run can say so; with *strict*,
-    and where there is nothing exact to keep, it is `Invalid`.
+    One that nobody has is `Invalid`; without *strict* an exact version that has gone is kept, so that the run itself
+    can say so.
     """
-    there_are = await available(engine)
-    found = newest_match(wanted, there_are)
+    offer = await offered(engine)
+    found = offer.newest(wanted)
     if found is not None:
         return found
-    if not strict and _VERSION.fullmatch(wanted):
+    if is_exact(wanted) and (not strict or not offer.all):
         return wanted
-    check(wanted, engine, there_are)
-    raise Invalid(f"No worker has said yet which {engine} it has, so {wanted} cannot be settled. Start a worker.")
+    check(wanted, engine, offer)
+    raise Invalid(
+        f"No worker has said yet which {NAMES.get(engine, engine)} it has, so {wanted} cannot be settled."
+        " Start a worker."
+    )
+
+
+def _refusal(version: str, engine: str, offer: Offer) -> str:
+    name, there_is = NAMES.get(engine, engine), _listed(offer)
+    if version in offer.disabled:
+        return (
+            f"{name} {version} has been disabled by an administrator of this server. There is {there_is}; set the"
+            " workspace to one of these."
+        )
+    return (
+        f"No worker of this server has {name} {version}, and none may download it. There is {there_is}; name one of"
+        " these, or install that version on a worker."
+    )
 
 
 def _is_well_formed(version: str) -> bool:
@@ -149,6 +192,8 @@ def _key(version: str) -> Key:
     return int(match[1]), int(match[2]), int(match[3]), 0 if pre else 1, words
 
 
-def _listed(versions: Iterable[str]) -> str:
-    newest = sorted(versions, key=_key, reverse=True)
-    return ", ".join(newest[:12]) + (" and older ones" if len(newest) > 12 else "")
+def _listed(offer: Offer) -> str:
+    newest = sorted((v for v in offer.here or offer.releases if _VERSION.fullmatch(v)), key=_key, reverse=True)
+    listed = ", ".join(newest[:12]) + (" and older ones" if len(newest) > 12 else "")
+    more = offer.releases - offer.here if offer.here else None
+    return f"{listed} and {len(more)} official releases" if more else listed

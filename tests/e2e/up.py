@@ -52,7 +52,7 @@ class Up:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 argv,
-                env={**inherited, **processes.python_path(), **settings},
+                env={**inherited, **processes.python_path(), "STATEROOM_DOWNLOADS": "false", **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -6,14 +6,16 @@ import pytest
 
 from app.errors import Invalid
 from app.workspaces import versions
+from app.workspaces.versions import Offer
 
 THERE_ARE = ["1.9.8", "1.10.5", "1.11.4", "1.12.0-rc1", "0.11.15"]
 
 
 @pytest.fixture
 def workers() -> Iterator[None]:
-    async def say(engine: str) -> list[str]:
-        return THERE_ARE if engine == "terraform" else []
+    async def say(engine: str) -> Offer:
+        here = frozenset(THERE_ARE) if engine == "terraform" else frozenset()
+        return Offer(here, releases=frozenset({"1.13.1", "1.8.5"}) if here else here, disabled=frozenset({"1.4.6"}))
 
     versions.configure(say)
     yield
@@ -41,8 +43,21 @@ def test_a_version_or_constraint_comes_to_the_newest_that_fits(wanted: str, foun
     assert versions.newest_match(wanted, THERE_ARE) == found
 
 
-async def test_the_newest_comes_first(workers: None) -> None:
-    assert await versions.available("terraform") == ["1.12.0-rc1", "1.11.4", "1.10.5", "1.9.8", "0.11.15"]
+async def test_what_is_here_goes_before_what_would_be_downloaded(workers: None) -> None:
+    assert await versions.resolve("terraform", "latest") == "1.11.4"
+    assert await versions.resolve("terraform", "~> 1.8.0") == "1.8.5"
+    assert await versions.resolve("terraform", "1.13.1") == "1.13.1"
+
+
+async def test_a_run_is_refused_a_version_that_nobody_has(workers: None) -> None:
+    with pytest.raises(Invalid, match=r"none may download it. There is 1\.12\.0-rc1.* and 2 official releases"):
+        await versions.resolve("terraform", "1.5.7")
+    assert await versions.resolve("terraform", "1.5.7", strict=False) == "1.5.7"
+
+
+async def test_a_disabled_version_is_refused_as_such(workers: None) -> None:
+    with pytest.raises(Invalid, match=r"1\.4\.6 has been disabled by an administrator.*set the workspace to one"):
+        await versions.resolve("terraform", "1.4.6")
 
 
 async def test_a_terraform_that_no_worker_has_gets_the_newest_for_its_new_workspace(workers: None) -> None:
