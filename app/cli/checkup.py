@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from app import clock
 from app.errors import StateroomError, Unavailable
 from app.settings import Settings, unknown
+
+if TYPE_CHECKING:
+    from app.tool_versions.models import ToolVersion
 
 #: Below the first the disk fails, below the second it is worth a word.
 LEAST_FREE, LITTLE_FREE = 200 * 1024**2, 2 * 1024**3
@@ -40,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("sandbox", _sandbox),
         ("keys", _keys),
         ("database", _database),
+        ("versions", _versions),
         ("queue", _queue),
         ("objects", _objects),
         ("clock", _clock),
@@ -133,6 +137,44 @@ async def _ask_database(settings: Settings) -> Finding:
         if settings.keys or keys.key_file(settings).exists():
             await keys.open_ring(settings)
         return Finding("database", "ok", f"{database.dialect()} answers, its schema is current")
+
+
+def _versions(settings: Settings) -> Finding:
+    """What workers can get besides what lies on them."""
+    if _is_new(settings):
+        source = (
+            f"releases are downloaded from {settings.terraform_releases_url}" if settings.downloads else "no downloads"
+        )
+        return Finding("versions", "note", f"{source}; no bundles are registered")
+    try:
+        return asyncio.run(_ask_versions(settings))
+    except StateroomError:  # told already, by the look at the database
+        return Finding("versions", "note", "not known while the database cannot be read")
+
+
+async def _ask_versions(settings: Settings) -> Finding:
+    from app.storage import database, migrating
+    from app.tool_versions.models import ReleaseIndex, ToolVersion
+
+    async with database.connected(settings):
+        await migrating.check(settings)
+        tools = await ToolVersion.all().order_by("engine", "version")
+        problems = [index.problem for index in await ReleaseIndex.all() if index.problem]
+    official = sum(tool.official and tool.enabled for tool in tools)
+    bundles = [_described(tool) for tool in tools if not tool.official]
+    text = f"{official} official releases" if settings.downloads else "no downloads"
+    text += "; bundles: " + (", ".join(bundles) or "none")
+    if settings.downloads and problems:
+        remedy = "Let workers reach it, name a mirror (docs/versions.md), or set STATEROOM_DOWNLOADS=false."
+        return Finding("versions", "note", f"{text}. {problems[0]}", remedy)
+    broken = next((tool.problem for tool in tools if tool.problem), None)
+    if broken:
+        return Finding("versions", "note", f"{text}. {broken}", "Correct its URL or SHA-256, or disable it.")
+    return Finding("versions", "ok", text)
+
+
+def _described(tool: ToolVersion) -> str:
+    return f"{tool.engine}/{tool.version}" + ("" if tool.enabled else " (disabled)")
 
 
 def _queue(settings: Settings) -> Finding:

@@ -24,6 +24,7 @@ def test_all_is_well_before_the_first_start(tmp_path: Path) -> None:
         "sandbox": "ok",
         "keys": "note",
         "database": "note",
+        "versions": "note",
         "queue": "ok",
         "objects": "note",
         "clock": "ok",

@@ -70,7 +70,7 @@ async def test_a_release_that_only_the_mirror_has_plans_and_applies(mirror: Mirr
         assert run.status == lifecycle.PLANNED, await log_of(run)
         lines = (await log_of(run)).splitlines()
         assert lines[0].lstrip("\x02") == "Terraform v1.9.8"
-        assert lines[3] == "Downloading Terraform 1.9.8..."
+        assert "Downloading Terraform 1.9.8..." in lines[3:5]  # after the header, and why it waited if it did
         assert "\n".join(lines).count("Initializing plugins and modules...") == 1
         assert mirror.asked.count(mirror.archive("1.9.8")) == 1
         again = await planned(crew, "1.9.8")
