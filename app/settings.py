@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     """Seconds after which an apply is interrupted, as a cancel would."""
     force_cancel_cooloff: Annotated[float, Field(ge=0)] = 60
     """Seconds after a cancel before a run may be force-canceled."""
+    saved_plan_life: Seconds = 28 * 24 * 3600
+    """Seconds after which a saved plan that nobody confirmed is discarded."""
     idle_poll: Seconds = 2
     """Seconds between an idle slot's looks at the job table; a bell wakes it earlier."""
     lease_renew: Seconds = 5

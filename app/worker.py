@@ -26,7 +26,7 @@ from app.execution.slot import Doorbell, Gate, Slot
 from app.execution.station import Station, uid_of
 from app.execution.toolbox import Toolbox, read_indexes
 from app.jobs import workers
-from app.runs import logs, moves, queue, wishes
+from app.runs import actions, logs, moves, queue, wishes
 from app.settings import Settings
 from app.states import history, processing
 from app.storage import database, keys, migrating, objects, streams
@@ -56,6 +56,7 @@ CHORES = {
     "announce what nobody announced": Chore(30, moves.announce_forgotten),
     "start pending runs": Chore(30, queue.advance_all),
     "say in logs why they wait": Chore(1, waiting_lines.write),
+    "discard saved plans nobody confirmed": Chore(3600, actions.discard_expired),
     "end abandoned logs": Chore(5, logs.end_abandoned),
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
     "read long states": Chore(2, processing.read_waiting),

@@ -84,7 +84,7 @@ def printable(text: str) -> str:
 
 
 def _statuses(text: str | None) -> list[str] | None:
-    from app.runs.lifecycle import Status
+    from app.runs.statuses import Status
 
     if text is None:
         return None

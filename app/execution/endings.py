@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from app.execution import results, states_left
+from app.execution import checks, results, states_left
 from app.execution.results import Kept
 from app.execution.work import Work
 from app.jobs import claims
@@ -51,8 +51,15 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
             verb, store, input_state_version_id=result.state.input_version, failure=_failure(verb, result), **changes
         )
     )
-    while step := STEPS.get(lifecycle.Status(work.subject.run.status)):
-        await step(work)
+    await checks.make(work)
+    await _end(work)
+
+
+async def resume_checks(work: Work) -> None:
+    """Go on with a plan that has ended where its cost and policies are due, and end its job."""
+    if work.has_log:
+        await work.log.open()
+    await checks.make(work)
     await _end(work)
 
 
@@ -83,7 +90,7 @@ async def refuse(work: Work, sentence: str) -> None:
 
 async def finish_without_result(work: Work, verb: str, sentence: str = "") -> None:
     """End a phase whose end nobody saw; the log says so."""
-    if sentence:
+    if sentence and work.has_log:
         await work.log.write(f"\nError: {sentence}\n".encode())
     await _finish(work, verb, sentence)
 
@@ -91,12 +98,14 @@ async def finish_without_result(work: Work, verb: str, sentence: str = "") -> No
 async def leave(work: Work) -> None:
     """The run has moved on without us: only the log is sealed and the job closed."""
     log.info("a run was ended while its job was claimed", run=work.subject.run.id, job=work.claim.job_id)
-    await work.log.open()
+    if work.has_log:
+        await work.log.open()
     await _end(work)
 
 
 async def lose_plan(work: Work) -> None:
-    """The plan's supervisor or worker was lost, and *work* holds its job: queue it again, or end it."""
+    """The supervisor or worker of a plan, or of its checks, was lost, and *work* holds the job: let it be done again,
+    or end it."""
     job, run = work.subject.job, work.subject.run
     if run.cancel_requested_at is not None or work.is_cancel_wanted:
         await _finish(work, "stop", "")
@@ -107,15 +116,26 @@ async def lose_plan(work: Work) -> None:
         async def count() -> None:
             await Job.filter(id=job.id).update(losses=job.losses + 1)
 
-        await work.log.suspend()
-        await work.persist(lambda: work.move("requeue", count))
+        await _let_wait(work, count)
         log.warning("a lost plan was queued again", run=run.id, losses=job.losses + 1)
 
 
 async def give_back(work: Work) -> None:
     """A worker that is told to stop lets a plan wait for another, and does not count it as lost."""
-    await work.log.suspend()
-    await work.move("requeue")
+    await work.subject.run.refresh_from_db(fields=["status", "status_timestamps", "event_count"])
+    await _let_wait(work)
+
+
+async def _let_wait(work: Work, count: Callable[[], Awaitable[None]] | None = None) -> None:
+    """A plan that was begun is queued again; one that was not, and checks, wait where they stand."""
+    if work.has_log:
+        await work.log.suspend()
+    if lifecycle.may_requeue(work.subject.run):
+        await work.persist(lambda: work.move("requeue", count))
+        return
+    if count is not None:
+        await work.persist(count)
+    await work.persist(lambda: claims.release(work.claim.job_id, work.claim.number))
 
 
 async def _finish(work: Work, verb: str, sentence: str) -> None:
@@ -125,7 +145,8 @@ async def _finish(work: Work, verb: str, sentence: str) -> None:
 
 
 async def _end(work: Work) -> None:
-    await work.persist(work.log.close)
+    if work.has_log:
+        await work.persist(work.log.close)
     await work.persist(lambda: claims.close(work.claim))
 
 
@@ -133,7 +154,9 @@ def _verb(work: Work, result: Result) -> str:
     """What the run does when its phase has ended like this."""
     if result.outcome == "lost":
         return "stop" if work.is_cancel_wanted or work.subject.run.cancel_requested_at else "fail"
-    return {"finished": "finish", "errored": "fail", "canceled": "stop"}[result.outcome]
+    return {"finished": lifecycle.verb_of_success(work.subject.run), "errored": "fail", "canceled": "stop"}[
+        result.outcome
+    ]
 
 
 def _failure(verb: str, result: Result) -> str | None:
@@ -142,8 +165,3 @@ def _failure(verb: str, result: Result) -> str | None:
         return None
     last = result.steps[-1].name if result.steps else "terraform"
     return result.message or f"terraform {last} failed; its log says why."
-
-
-#: What the server does about a finished plan inside the plan's own job, by the status it does it in.  A step moves the
-#: run on; a job that is taken over goes on from the status it finds.
-STEPS: dict[lifecycle.Status, Ending] = {}

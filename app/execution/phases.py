@@ -15,6 +15,7 @@ from app.execution.orders import Order, prepare
 from app.execution.work import Overtaken, Work
 from app.jobs.claims import Lost
 from app.runs import lifecycle
+from app.runs.statuses import Status
 from app.supervisor.client import CannotLaunch
 from app.supervisor.spec import Result
 
@@ -26,12 +27,14 @@ _CANCELED = "The run was canceled before terraform started."
 
 async def carry_out(work: Work) -> None:
     """Do the phase that *work*'s run waits for; nothing, if somebody ended the run first."""
-    run = work.subject.run
-    if lifecycle.queued_phase(run) != work.subject.job.phase:
-        await endings.leave(work)
-        return
+    run, phase = work.subject.run, work.subject.job.phase
     try:
-        await PHASES[lifecycle.Status(run.status)](work)
+        if lifecycle.queued_phase(run) == phase:
+            await PHASES[Status(run.status)](work)
+        elif lifecycle.is_checking(run) and lifecycle.running_phase(run) == phase:
+            await endings.resume_checks(work)
+        else:
+            await endings.leave(work)
     except Overtaken:
         await endings.leave(work)
 
@@ -102,9 +105,9 @@ async def _prepared(work: Work) -> Order:
     return await prepare(work.subject, work.station, release, directory, work.station.uid_of(work.slot))
 
 
-PHASES: dict[lifecycle.Status, Callable[[Work], Awaitable[None]]] = {
-    lifecycle.PLAN_QUEUED: plan,
-    lifecycle.APPLY_QUEUED: apply,
+PHASES: dict[Status, Callable[[Work], Awaitable[None]]] = {
+    Status.PLAN_QUEUED: plan,
+    Status.APPLY_QUEUED: apply,
 }
 
 
@@ -114,5 +117,7 @@ async def give_up(work: Work, reference: str) -> None:
     result = await work.ended()
     if work.subject.is_apply and result is not None:
         await endings.conclude_apply(work, dataclasses.replace(result, outcome="errored", message=sentence))
+    elif lifecycle.is_checking(work.subject.run):
+        await endings.finish_without_result(work, "fail", sentence)
     else:
         await endings.refuse(work, sentence)

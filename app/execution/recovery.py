@@ -43,7 +43,8 @@ _COLLECTED = "The apply's supervisor was lost. What it had journaled of the stat
 async def after_loss(work: Work) -> None:
     """Our job was ended or taken by another.  If it was ended, what its log still lacks is sealed."""
     try:
-        await work.log.abandon()
+        if work.has_log:
+            await work.log.abandon()
         result = await work.ended()
         if result is not None and result.state.left is not None and work.subject.is_apply:
             await states_left.keep(work.subject.run, work.directory, result.state)
@@ -77,7 +78,7 @@ class Sweeper:
             await claims.release(job.id, job.claim)  # it was claimed and never begun
         elif lifecycle.running_phase(run) != job.phase:
             await self._with(job, endings.leave)
-        elif job.phase == "plan":
+        elif job.phase != "apply":
             await self._with(job, _take_plan)
         elif not job.lapsed:
             log.warning("an apply's worker is lost; it waits to be adopted", run=run.id, job=job.id)
@@ -96,7 +97,8 @@ class Sweeper:
 
 
 async def _take_plan(work: Work) -> None:
-    await work.log.open()
+    if work.has_log:
+        await work.log.open()
     await endings.lose_plan(work)
 
 
@@ -121,7 +123,7 @@ async def come_back(station: Station) -> list[Work]:
             await claims.release(claimed.job.id, claimed.claim.number)
         elif lifecycle.running_phase(subject.run) != claimed.job.phase:
             await endings.leave(work)
-        elif claimed.job.phase == "plan":
+        elif claimed.job.phase != "apply":
             await _take_plan(work)
         else:
             kept.append(work)

@@ -66,6 +66,11 @@ class Work:
         return Workdir(control, self.station.runs / f"{self.subject.run.id}.files")
 
     @property
+    def has_log(self) -> bool:
+        """Checks in a job of their own have none: the plan's has ended."""
+        return self.subject.job.phase != "check"
+
+    @property
     def is_decided(self) -> bool:
         """Whether the run has moved on from this phase: what is left to do takes no time."""
         run, phase = self.subject.run, self.subject.job.phase

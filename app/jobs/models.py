@@ -8,7 +8,8 @@ from tortoise.models import Model
 
 
 class Job(Model):
-    """One phase of one run.  Open until its log is closed; at most one open job per run and phase.
+    """One phase of one run: its plan, its apply, or checks of the plan that have a job of their own (``check``).  Open
+    until its log is closed; at most one open job per run and phase.
 
     `worker_id` null: it waits.  `lease` is raised by its holder; who sees the same number for long may end
     it (`lapsed`).  `claim` is raised by each claim, and what a holder writes is refused once it is old.

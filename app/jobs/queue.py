@@ -41,9 +41,9 @@ async def drop(run_id: str, *, claimed: bool) -> None:
     await jobs.update(closed_at=clock.now())
 
 
-async def is_claimed(run_id: str) -> bool:
-    """Whether a worker has taken an open job of the run."""
-    return await Job.filter(run_id=run_id, closed_at=None, worker_id__isnull=False).exists()
+async def is_claimed(run_id: str, phase: str) -> bool:
+    """Whether a worker has taken the open job of that phase of the run."""
+    return await Job.filter(run_id=run_id, phase=phase, closed_at=None, worker_id__isnull=False).exists()
 
 
 async def draw(name: str) -> int:

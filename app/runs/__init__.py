@@ -1,19 +1,19 @@
 """Runs: what people start, watch, confirm and cancel."""
 
 from app.runs.actions import (
-    RunOptions,
     cancel,
     comment,
     confirm,
-    create,
     discard,
+    discard_expired,
     discard_stale,
     find,
     force_cancel,
-    run_variable,
+    force_execute,
     show,
     visible,
 )
+from app.runs.creation import RunOptions, create, retry, run_variable
 
 __all__ = [
     "RunOptions",
@@ -22,9 +22,12 @@ __all__ = [
     "confirm",
     "create",
     "discard",
+    "discard_expired",
     "discard_stale",
     "find",
     "force_cancel",
+    "force_execute",
+    "retry",
     "run_variable",
     "show",
     "visible",

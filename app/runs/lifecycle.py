@@ -1,7 +1,8 @@
 """The run's life as tables: every status, every move, and what follows by itself.
 
 No other module compares statuses.  Buttons, the API's `actions`, the diagram in `docs/runs.md`, who holds a workspace's
-lock and which phase waits for a worker are all read off here.
+lock and which phase waits for a worker are all read off here.  What a plan's and an apply's own status is follows from
+it in `phase_status.py`.
 """
 
 from __future__ import annotations
@@ -9,75 +10,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from app import clock
 from app.errors import Conflict
-from app.runs.models import Apply, Plan, Run
-
-
-class Status(StrEnum):
-    """What the API calls `status`, and what we call it on pages is `ROWS[status].label`."""
-
-    PENDING = "pending"
-    PLAN_QUEUED = "plan_queued"
-    PLANNING = "planning"
-    PLANNED = "planned"
-    PLANNED_AND_FINISHED = "planned_and_finished"
-    PLANNED_AND_SAVED = "planned_and_saved"
-    CONFIRMED = "confirmed"
-    APPLY_QUEUED = "apply_queued"
-    APPLYING = "applying"
-    APPLIED = "applied"
-    DISCARDED = "discarded"
-    ERRORED = "errored"
-    CANCELED = "canceled"
-
-
-PENDING = Status.PENDING
-PLAN_QUEUED = Status.PLAN_QUEUED
-PLANNING = Status.PLANNING
-PLANNED = Status.PLANNED
-PLANNED_AND_FINISHED = Status.PLANNED_AND_FINISHED
-PLANNED_AND_SAVED = Status.PLANNED_AND_SAVED
-CONFIRMED = Status.CONFIRMED
-APPLY_QUEUED = Status.APPLY_QUEUED
-APPLYING = Status.APPLYING
-APPLIED = Status.APPLIED
-DISCARDED = Status.DISCARDED
-ERRORED = Status.ERRORED
-CANCELED = Status.CANCELED
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One status.  `tone` and `icon` are what a badge looks like; `queues` is the phase that waits for a worker in it,
-    `runs` the phase a worker carries out; `passed` is what a timeline calls it where it differs."""
-
-    label: str
-    tone: str
-    icon: str
-    queues: str | None = None
-    runs: str | None = None
-    passed: str | None = None
-
-
-ROWS: dict[Status, Row] = {
-    #                        label                    tone    icon
-    PENDING: Row("Pending", "idle", "pending"),
-    PLAN_QUEUED: Row("Plan queued", "idle", "queued", queues="plan"),
-    PLANNING: Row("Planning", "run", "running", runs="plan"),
-    PLANNED: Row("Needs Confirmation", "wait", "confirm", passed="Planned"),
-    PLANNED_AND_FINISHED: Row("Planned and Finished", "ok", "same"),
-    PLANNED_AND_SAVED: Row("Planned and Saved", "wait", "saved"),
-    CONFIRMED: Row("Confirmed", "idle", "queued"),
-    APPLY_QUEUED: Row("Apply queued", "idle", "queued", queues="apply"),
-    APPLYING: Row("Applying", "run", "running", runs="apply"),
-    APPLIED: Row("Applied", "ok", "applied"),
-    DISCARDED: Row("Discarded", "idle", "discarded"),
-    ERRORED: Row("Errored", "bad", "errored"),
-    CANCELED: Row("Canceled", "idle", "canceled"),
-}
+from app.runs.models import Run
+from app.runs.statuses import (
+    APPLIED,
+    APPLY_QUEUED,
+    APPLYING,
+    CANCELED,
+    CONFIRMED,
+    COST_ESTIMATED,
+    COST_ESTIMATING,
+    DISCARDED,
+    ERRORED,
+    FETCHING,
+    FETCHING_COMPLETED,
+    PENDING,
+    PLAN_QUEUED,
+    PLANNED,
+    PLANNED_AND_FINISHED,
+    PLANNED_AND_SAVED,
+    PLANNING,
+    POLICY_CHECKED,
+    POLICY_CHECKING,
+    POLICY_OVERRIDE,
+    POLICY_SOFT_FAILED,
+    POST_APPLY_COMPLETED,
+    POST_APPLY_RUNNING,
+    POST_PLAN_COMPLETED,
+    POST_PLAN_RUNNING,
+    PRE_APPLY_COMPLETED,
+    PRE_APPLY_RUNNING,
+    PRE_PLAN_COMPLETED,
+    PRE_PLAN_RUNNING,
+    ROWS,
+    Row,
+    Stage,
+    Status,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +63,51 @@ class Move:
         object.__setattr__(self, "target", target)
 
 
-#: Where a run waits for a person who may confirm it.
-REVIEWED = {PLANNED, PLANNED_AND_SAVED}
+#: Where the checks that were asked for have been made, and a person may confirm.
+REVIEWED = {PLANNED, POST_PLAN_COMPLETED, COST_ESTIMATED, POLICY_CHECKED}
+#: Where something waits or works that a cancel ends.
+STOPPABLE = {
+    *(PENDING, FETCHING, FETCHING_COMPLETED, PRE_PLAN_RUNNING, PRE_PLAN_COMPLETED, PLAN_QUEUED, PLANNING),
+    *(POST_PLAN_RUNNING, COST_ESTIMATING, POLICY_CHECKING),
+    *(CONFIRMED, PRE_APPLY_RUNNING, PRE_APPLY_COMPLETED, APPLY_QUEUED, APPLYING),
+}
+AFTER_APPLY = {POST_APPLY_RUNNING, POST_APPLY_COMPLETED}
 
 MOVES = (
     #     verb        from                                                      to
-    Move("enqueue", {PENDING}, PLAN_QUEUED),
+    Move("fetch", {PENDING}, FETCHING),
+    Move("finish", {FETCHING}, FETCHING_COMPLETED),
+    Move("run_tasks", {PENDING, FETCHING_COMPLETED}, PRE_PLAN_RUNNING),
+    Move("finish", {PRE_PLAN_RUNNING}, PRE_PLAN_COMPLETED),
+    Move("enqueue", {PENDING, FETCHING_COMPLETED, PRE_PLAN_COMPLETED}, PLAN_QUEUED),
     Move("start", {PLAN_QUEUED}, PLANNING),
     Move("requeue", {PLANNING}, PLAN_QUEUED),  # its worker was lost
     Move("finish", {PLANNING}, PLANNED),
-    Move("settle", {PLANNED}, PLANNED_AND_FINISHED),  # there is nothing to apply
-    Move("save", {PLANNED}, PLANNED_AND_SAVED),
-    Move("confirm", REVIEWED, CONFIRMED),  # a saved plan takes the lock
-    Move("enqueue", {CONFIRMED}, APPLY_QUEUED),
+    Move("run_tasks", {PLANNED}, POST_PLAN_RUNNING),
+    Move("finish", {POST_PLAN_RUNNING}, POST_PLAN_COMPLETED),
+    Move("estimate", {PLANNED, POST_PLAN_COMPLETED}, COST_ESTIMATING),
+    Move("finish", {COST_ESTIMATING}, COST_ESTIMATED),
+    Move("check", {PLANNED, POST_PLAN_COMPLETED, COST_ESTIMATED}, POLICY_CHECKING),
+    Move("finish", {POLICY_CHECKING}, POLICY_CHECKED),
+    Move("object", {POLICY_CHECKING}, POLICY_OVERRIDE),  # a policy that may be overridden failed
+    Move("soft_fail", {POLICY_CHECKING}, POLICY_SOFT_FAILED),  # the same, where nothing can be applied
+    Move("override", {POLICY_OVERRIDE}, POLICY_CHECKED),
+    Move("settle", REVIEWED, PLANNED_AND_FINISHED),  # there is nothing to apply
+    Move("save", REVIEWED, PLANNED_AND_SAVED),
+    Move("confirm", REVIEWED | {PLANNED_AND_SAVED}, CONFIRMED),  # a saved plan takes the lock
+    Move("run_tasks", {CONFIRMED}, PRE_APPLY_RUNNING),
+    Move("finish", {PRE_APPLY_RUNNING}, PRE_APPLY_COMPLETED),
+    Move("enqueue", {CONFIRMED, PRE_APPLY_COMPLETED}, APPLY_QUEUED),
     Move("start", {APPLY_QUEUED}, APPLYING),
     Move("finish", {APPLYING}, APPLIED),
-    Move("discard", {PENDING} | REVIEWED, DISCARDED),
-    Move("stop", {PENDING, PLAN_QUEUED, PLANNING, CONFIRMED, APPLY_QUEUED, APPLYING}, CANCELED),
-    Move("fail", {PENDING, PLAN_QUEUED, PLANNING, PLANNED, CONFIRMED, APPLY_QUEUED, APPLYING}, ERRORED),
+    Move("run_tasks", {APPLYING}, POST_APPLY_RUNNING),
+    Move("finish", {POST_APPLY_RUNNING}, POST_APPLY_COMPLETED),
+    Move("settle", {POST_APPLY_COMPLETED}, APPLIED),
+    Move("discard", REVIEWED | {PENDING, POST_PLAN_RUNNING, POLICY_OVERRIDE, PLANNED_AND_SAVED}, DISCARDED),
+    Move("stop", STOPPABLE, CANCELED),
+    Move("stop", AFTER_APPLY, APPLIED),  # the apply has happened: a cancel ends the waiting for tasks
+    Move("heed", REVIEWED | {PLAN_QUEUED, POLICY_OVERRIDE}, CANCELED),  # a cancel that the phase did not hear in time
+    Move("fail", STOPPABLE | REVIEWED, ERRORED),
 )
 
 _TARGETS: dict[tuple[Status, str], Status] = {
@@ -127,17 +125,35 @@ GROUPS: dict[str, frozenset[Status]] = {
 }
 
 
+def has(run: Run, stage: Stage) -> bool:
+    """Whether *run* passes through *stage*: fixed when it was created."""
+    return stage in run.stages.split()
+
+
 def can_apply(run: Run) -> bool:
     """Whether the finished plan of *run* leaves anything to apply."""
     return not run.plan_only and (run.has_changes or run.allow_empty_apply)
 
 
+def _applies_by_itself(run: Run) -> bool:
+    """An empty apply without changes always does, if its creator could have confirmed it."""
+    return run.auto_apply or (run.may_apply and not run.has_changes)
+
+
 #: What a run does by itself; the first row that fits wins, none means it waits for someone.
 NEXT: tuple[tuple[set[Status], Callable[[Run], bool], str], ...] = (
-    ({PLANNED}, lambda run: not can_apply(run), "settle"),
-    ({PLANNED}, lambda run: run.save_plan, "save"),
-    ({PLANNED}, lambda run: run.auto_apply or (run.may_apply and not run.has_changes), "confirm"),
-    ({CONFIRMED}, lambda run: True, "enqueue"),
+    ({*REVIEWED, PLAN_QUEUED, POLICY_OVERRIDE}, lambda run: run.cancel_requested_at is not None, "heed"),
+    ({FETCHING_COMPLETED}, lambda run: has(run, Stage.PRE_PLAN), "run_tasks"),
+    ({FETCHING_COMPLETED, PRE_PLAN_COMPLETED}, lambda run: True, "enqueue"),
+    ({PLANNED}, lambda run: has(run, Stage.POST_PLAN), "run_tasks"),
+    ({PLANNED, POST_PLAN_COMPLETED}, lambda run: has(run, Stage.COST), "estimate"),
+    (REVIEWED - {POLICY_CHECKED}, lambda run: has(run, Stage.POLICY), "check"),
+    (REVIEWED, lambda run: not can_apply(run), "settle"),
+    (REVIEWED, lambda run: run.save_plan, "save"),
+    (REVIEWED, _applies_by_itself, "confirm"),
+    ({CONFIRMED}, lambda run: has(run, Stage.PRE_APPLY), "run_tasks"),
+    ({CONFIRMED, PRE_APPLY_COMPLETED}, lambda run: True, "enqueue"),
+    ({POST_APPLY_COMPLETED}, lambda run: True, "settle"),
 )
 
 
@@ -159,6 +175,23 @@ def next_verb(run: Run) -> str | None:
         if run.status in statuses and fits(run):
             return verb
     return None
+
+
+def first_verb(run: Run) -> str:
+    """What a pending run does when its turn has come."""
+    if has(run, Stage.FETCH):
+        return "fetch"
+    return "run_tasks" if has(run, Stage.PRE_PLAN) else "enqueue"
+
+
+def verb_of_success(run: Run) -> str:
+    """What a run does when the phase it is in ended well."""
+    return "run_tasks" if run.status == APPLYING and has(run, Stage.POST_APPLY) else "finish"
+
+
+def verb_of_objection(run: Run) -> str:
+    """What a run does when a policy failed that may be overridden: there must be something to override it for."""
+    return "object" if can_apply(run) else "soft_fail"
 
 
 def is_pending(run: Run) -> bool:
@@ -195,7 +228,35 @@ def queued_phase(run: Run) -> str | None:
 
 
 def running_phase(run: Run) -> str | None:
-    return ROWS[Status(run.status)].runs
+    """The phase a worker carries out.  Cost and policies belong to the plan, or to a job of their own (``"check"``)
+    where run tasks came between: the plan's job does not wait for other people's servers."""
+    phase = ROWS[Status(run.status)].runs
+    return "plan" if phase == "check" and not has(run, Stage.POST_PLAN) else phase
+
+
+def phase_at_hand(run: Run) -> str | None:
+    """The phase whose job somebody may have taken."""
+    return queued_phase(run) or running_phase(run)
+
+
+def new_job(run: Run, before: str) -> str | None:
+    """The phase to put a job for, now that *run* has left the status *before*."""
+    checks_begin = running_phase(run) == "check" and before == POST_PLAN_COMPLETED
+    return "check" if checks_begin else queued_phase(run)
+
+
+def stage_of(status: str) -> Stage | None:
+    """The stage whose engine works in that status."""
+    return ROWS[Status(status)].stage
+
+
+def is_checking(run: Run) -> bool:
+    """Whether the server itself is at work on a finished plan, inside a job."""
+    return ROWS[Status(run.status)].runs == "check"
+
+
+def may_requeue(run: Run) -> bool:
+    return allows(run, "requeue")
 
 
 def priority(run: Run, phase: str) -> int:
@@ -220,7 +281,12 @@ def is_discardable(run: Run) -> bool:
 def is_force_cancelable(run: Run, at: datetime | None = None) -> bool:
     """Only after a cancel and its cool-off, while the run still has not ended."""
     available = run.force_cancel_available_at
-    return available is not None and not is_final(run) and (at or clock.now()) >= available
+    return available is not None and allows(run, "stop") and (at or clock.now()) >= available
+
+
+def is_retryable(run: Run) -> bool:
+    """A plan nobody can apply may be made anew once it has ended."""
+    return run.plan_only and is_final(run)
 
 
 def offers(run: Run) -> dict[str, bool]:
@@ -275,64 +341,6 @@ def stamped(run: Run, status: Status, verb: str) -> dict[str, str]:
         stamps.pop(timestamp_key(PLANNING), None)
     stamps[timestamp_key(status)] = max([clock.wire(clock.now()), *stamps.values()])
     return stamps
-
-
-# The plan's and the apply's own status follow from the run's: there is no second status to agree with.  A phase that a
-# worker took is terminal when its log is closed, so that whoever reads the log's end finds everything in its place.
-
-_ENDED_AS = {ERRORED: "errored", CANCELED: "canceled"}
-
-
-def plan_status(run: Run, plan: Plan) -> str:
-    """`pending`, `queued`, `running`, `finished`, `errored`, `canceled` or `unreachable`."""
-    return _phase_status(run, plan.log_closed_at, queued="plan-queued-at", started="planning-at", finished="planned-at")
-
-
-def apply_status(run: Run, apply: Apply) -> str:
-    if is_final(run) and "confirmed-at" not in run.status_timestamps:
-        return "unreachable"
-    return _phase_status(run, apply.log_closed_at, queued="confirmed-at", started="applying-at", finished="applied-at")
-
-
-#: What a page says of a plan or an apply in each status of its own.
-PHASE_ROWS: dict[str, Row] = {
-    "pending": Row("Not started", "idle", "pending"),
-    "queued": Row("Waits for a worker", "idle", "queued"),
-    "running": Row("Running", "run", "running"),
-    "finished": Row("Finished", "ok", "check"),
-    "errored": Row("Errored", "bad", "errored"),
-    "canceled": Row("Canceled", "idle", "canceled"),
-    "unreachable": Row("Does not take place", "idle", "discarded"),
-}
-
-
-def is_phase_over(status: str) -> bool:
-    """Whether a plan's or an apply's status is terminal."""
-    return status in {"finished", "errored", "canceled", "unreachable"}
-
-
-def phase_timestamps(run: Run, phase: str) -> dict[str, str]:
-    """The `status-timestamps` of a plan or an apply."""
-    stamps = run.status_timestamps
-    keys = {
-        "plan": {"queued-at": "plan-queued-at", "started-at": "planning-at", "finished-at": "planned-at"},
-        "apply": {"queued-at": "apply-queued-at", "started-at": "applying-at", "finished-at": "applied-at"},
-    }[phase]
-    times = {ours: stamps[theirs] for ours, theirs in keys.items() if theirs in stamps}
-    if "started-at" in times and "finished-at" not in times:
-        times |= {key: stamps[key] for key in ("errored-at", "canceled-at") if key in stamps}
-    return times
-
-
-def _phase_status(run: Run, closed_at: datetime | None, *, queued: str, started: str, finished: str) -> str:
-    stamps = run.status_timestamps
-    if started in stamps and closed_at is None:
-        return "running"
-    if finished in stamps:
-        return "finished"
-    if is_final(run):
-        return _ENDED_AS.get(Status(run.status), "unreachable")
-    return "queued" if queued in stamps else "pending"
 
 
 def diagram() -> str:

@@ -18,7 +18,7 @@ from app.errors import Conflict, NotFound, Unavailable
 from app.jobs import claims
 from app.jobs.claims import Claim, Lost
 from app.jobs.models import Job
-from app.runs import lifecycle
+from app.runs import phase_status
 from app.runs.models import Apply, LogSegment, Plan, Run
 from app.storage import objects, streams
 from app.storage.database import in_transaction
@@ -229,7 +229,7 @@ async def _stored(phase_id: str, offset: int, limit: int) -> tuple[bytes, bool]:
         return b"", True
     if phase.log_closed_at is not None and clock.now() - phase.log_closed_at < GRACE:
         return b"", False
-    if phase.log_closed_at is None and not lifecycle.is_phase_over(_status(phase)):
+    if phase.log_closed_at is None and not phase_status.is_phase_over(_status(phase)):
         return b"", False
     # Over, and nobody closed it: it was never begun, or its run was ended while it waited to be taken up again.
     end = phase.log_length + len(await _unsealed(phase_id, phase.log_length))
@@ -239,7 +239,7 @@ async def _stored(phase_id: str, offset: int, limit: int) -> tuple[bytes, bool]:
 
 def _status(phase: Plan | Apply) -> str:
     run = phase.run
-    return lifecycle.plan_status(run, phase) if isinstance(phase, Plan) else lifecycle.apply_status(run, phase)
+    return phase_status.plan_status(run, phase) if isinstance(phase, Plan) else phase_status.apply_status(run, phase)
 
 
 async def _from_segments(phase_id: str, offset: int, limit: int) -> bytes:

@@ -40,6 +40,9 @@ class Run(Model):
     refresh_only = fields.BooleanField(default=False)
     auto_apply = fields.BooleanField(default=False, description="settled at creation: may it apply by itself")
     has_variables = fields.BooleanField(default=False, description="was it given variables of its own")
+    stages = fields.CharField(
+        max_length=96, default="", db_default="", description="settled at creation: the stages besides plan and apply"
+    )
     may_apply = fields.BooleanField(default=False, description="could its creator confirm it")
     allow_empty_apply = fields.BooleanField(default=False)
     allow_config_generation = fields.BooleanField(default=False)

@@ -16,7 +16,7 @@ from app.errors import Conflict
 from app.jobs import claims
 from app.jobs import queue as jobs
 from app.jobs.claims import Claim
-from app.runs import lifecycle
+from app.runs import lifecycle, stages
 from app.runs.models import Comment, Run, RunEvent
 from app.states import history
 from app.storage.database import in_transaction
@@ -85,29 +85,30 @@ async def announce_forgotten() -> int:
 
 
 async def _step(run: Run, verb: str, by: Actor, comment: str | None, changes: dict[str, Any]) -> RunEvent:
-    status = lifecycle.target(run.status, verb)
+    before, status = run.status, lifecycle.target(run.status, verb)
     written = {
         **changes,
         "status": status.value,
         "status_timestamps": lifecycle.stamped(run, status, verb),
         "event_count": run.event_count + 1,
     }
-    unmoved = Run.filter(id=run.id, status=run.status, event_count=run.event_count)
+    unmoved = Run.filter(id=run.id, status=before, event_count=run.event_count)
     if not await unmoved.update(**written):
         raise Conflict(f"{run.id} moved on while it was asked to {verb}. Look at it again, then decide.")
     run.update_from_dict(written)
-    await _enter(run)
+    await _enter(run, before)
     return await _record(run, verb, by, "", comment)
 
 
-async def _enter(run: Run) -> None:
-    """Make true what must hold in the run's present status."""
+async def _enter(run: Run, before: str) -> None:
+    """Make true what must hold in the run's present status, which it reached from *before*."""
+    await stages.entered(run, before)
     if lifecycle.holds_lock(run):
         await _take_lock(run)
     if lifecycle.is_final(run):
         await _free_lock(run)
         await jobs.drop(run.id, claimed=run.force_canceled_at is not None)
-    phase = lifecycle.queued_phase(run)
+    phase = lifecycle.new_job(run, before)
     if phase is not None:
         await jobs.put(
             run_id=run.id,

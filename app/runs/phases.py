@@ -11,7 +11,7 @@ from tortoise.queryset import QuerySet
 from app.access.actors import Actor, Kind
 from app.access.permissions import require
 from app.errors import NotFound
-from app.runs import lifecycle
+from app.runs import phase_status
 from app.runs.models import Apply, Phase, Plan
 from app.states.models import StateVersion
 from app.storage.models import StoredObject
@@ -50,7 +50,7 @@ async def document(actor: Actor, plan_id: str, name: str) -> StoredObject | None
     plans = visible_plans(actor).prefetch_related(name)
     plan = await _find(actor, DOCUMENTS[name], plans, plan_id)
     stored: StoredObject | None = getattr(plan, name)
-    if stored is None and lifecycle.is_phase_over(lifecycle.plan_status(plan.run, plan)):
+    if stored is None and phase_status.is_phase_over(phase_status.plan_status(plan.run, plan)):
         raise NotFound("The plan ended without this document.")
     return stored
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from app.runs import lifecycle, moves
 from app.runs.models import Run, RunEvent
+from app.runs.statuses import PENDING
 from app.storage import database
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
@@ -31,7 +32,7 @@ async def advance(workspace_id: str) -> None:
 
     Safe to call at any time and from anywhere: whoever comes second finds nothing to do.
     """
-    if not await Run.filter(workspace_id=workspace_id, status=lifecycle.PENDING).exists():
+    if not await Run.filter(workspace_id=workspace_id, status=PENDING).exists():
         return
     async with in_transaction():
         workspace = await Workspace.filter(id=workspace_id).select_for_update().first()
@@ -44,21 +45,21 @@ async def advance_within(workspace: Workspace) -> list[RunEvent]:
     if workspace.locked_by_user_id is not None or workspace.deleted_at is not None:
         return []
     # Three equalities each, so that the index says which is first: thousands may be pending behind it.
-    pending = Run.filter(workspace_id=workspace.id, status=lifecycle.PENDING).order_by("number")
+    pending = Run.filter(workspace_id=workspace.id, status=PENDING).order_by("number")
     ready = await pending.filter(plan_only=True, save_plan=False).limit(BATCH)
     ready += await pending.filter(plan_only=False, save_plan=True).limit(BATCH)
     if workspace.locked_by_run_id is None:
         ready += await pending.filter(plan_only=False, save_plan=False).limit(1)
     spoken = []
     for run in ready:
-        spoken += await moves.speak(run, "enqueue")
+        spoken += await moves.speak(run, lifecycle.first_verb(run))
     return spoken
 
 
 async def advance_all() -> None:
     """`advance` every workspace in which something is pending; for the start of a worker and a slow sweep."""
     statement = _WITH_PENDING.format("?1" if database.dialect() == "sqlite" else "$1")
-    for row in await database.client().execute_query_dict(statement, [lifecycle.PENDING.value]):
+    for row in await database.client().execute_query_dict(statement, [PENDING.value]):
         await advance(row["id"])
 
 
@@ -76,7 +77,7 @@ async def current_run_id(workspace: Workspace) -> str | None:
     kind: so the CLI can say what it waits for.
     """
     if workspace.locked_by_user_id is not None:
-        first = await Run.filter(workspace_id=workspace.id, status=lifecycle.PENDING).order_by("number").first()
+        first = await Run.filter(workspace_id=workspace.id, status=PENDING).order_by("number").first()
         if first is not None:
             return first.id
     return workspace.current_run_id

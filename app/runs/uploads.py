@@ -11,7 +11,7 @@ from app.access.models import User
 from app.configurations.models import ConfigurationVersion
 from app.errors import StateroomError
 from app.runs import lifecycle
-from app.runs.actions import RunOptions, create
+from app.runs.creation import RunOptions, create
 from app.runs.models import Run, RunEvent
 from app.workspaces.models import Workspace
 

@@ -9,9 +9,9 @@ from app import access, clock, links
 from app.access.actors import Actor
 from app.access.permissions import grants
 from app.organizations.models import Organization
-from app.runs import lifecycle, logs, timeline, waiting
-from app.runs.lifecycle import Row
+from app.runs import lifecycle, logs, phase_status, timeline, waiting
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
+from app.runs.statuses import ROWS, Row, Status
 from app.runs.waiting import Waiting
 from app.web import words
 from app.web.words import moment
@@ -92,6 +92,25 @@ BUTTONS = (
         verb="Discard Run",
     ),
     Button(
+        "force-execute",
+        "Run this plan now…",
+        "is-force-executable",
+        "run:apply",
+        question="Run this plan of {} now?",
+        consequence="The run that holds the workspace and those pending before this one are discarded.",
+        verb="Discard them and run this",
+    ),
+    Button(
+        "retry",
+        "Retry Run…",
+        "is-retryable",
+        "run:queue",
+        question="Retry this plan of {}?",
+        consequence="A new plan of the same configuration, with today's variables and state.",
+        verb="Retry Run",
+        comment="none",
+    ),
+    Button(
         "confirm",
         "Confirm & Apply…",
         "is-confirmable",
@@ -142,6 +161,7 @@ class RunView:
     apply: Apply
     waiting: Waiting | None
     names: dict[str, str]
+    holder: Run | None = None
     events: list[Said] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
 
@@ -168,15 +188,15 @@ class RunView:
     @property
     def is_live(self) -> bool:
         """Whether anything on the page may still change by itself."""
-        over = [lifecycle.plan_status(self.run, self.plan), lifecycle.apply_status(self.run, self.apply)]
-        return not (lifecycle.is_final(self.run) and all(map(lifecycle.is_phase_over, over)))
+        over = [phase_status.plan_status(self.run, self.plan), phase_status.apply_status(self.run, self.apply)]
+        return not (lifecycle.is_final(self.run) and all(map(phase_status.is_phase_over, over)))
 
     @property
     def queue_stage(self) -> Stage:
         stamps = self.run.status_timestamps
         started = stamps.get("planning-at")
         took = words.between(clock.wire(self.run.created_at), started)
-        row = lifecycle.PHASE_ROWS["finished" if started else "pending"]
+        row = phase_status.PHASE_ROWS["finished" if started else "pending"]
         if started:
             what = (
                 "Waited for its turn" if moment(started) - self.run.created_at > AT_ONCE else "Nothing was in the way"
@@ -208,10 +228,18 @@ class RunView:
     @property
     def buttons(self) -> list[Button]:
         rights = grants(self.actor, self.run.organization_id)
-        offers = lifecycle.offers(self.run)
+        offers = lifecycle.offers(self.run) | self._more_offers()
         return [
             button for button in BUTTONS if (button.offer is None or offers[button.offer]) and self._may(button, rights)
         ]
+
+    def _more_offers(self) -> dict[str, bool]:
+        """What only pages offer: the API's `actions` has no name for it."""
+        holder, behind = self.holder, lifecycle.is_pending(self.run) and not lifecycle.passes_queue(self.run)
+        return {
+            "is-force-executable": behind and holder is not None and lifecycle.is_discardable(holder),
+            "is-retryable": lifecycle.is_retryable(self.run),
+        }
 
     def _may(self, button: Button, rights: frozenset[str]) -> bool:
         """Who started a plan-only run may cancel it without the right to apply."""
@@ -234,7 +262,8 @@ async def gather(actor: Actor, run: Run) -> RunView:
     people = {event.actor_id for event in events} | {run.created_by_id}
     names = await names_of(actor, people)
     reason = await waiting.reason_of(run, workspace)
-    view = RunView(actor, workspace.organization, workspace, run, plan, apply, reason, names)
+    holder = await Run.get_or_none(id=workspace.locked_by_run_id) if workspace.locked_by_run_id else None
+    view = RunView(actor, workspace.organization, workspace, run, plan, apply, reason, names, holder)
     view.events = _said(events, comments, names)
     view.stages = [await _stage(view, phase) for phase in view.phases]
     return view
@@ -252,9 +281,9 @@ def name_of(user_id: str | None, names: dict[str, str]) -> str:
 async def _stage(view: RunView, phase: Phase) -> Stage:
     run, is_plan = view.run, isinstance(phase, Plan)
     name = "plan" if is_plan else "apply"
-    status = lifecycle.plan_status(run, view.plan) if is_plan else lifecycle.apply_status(run, view.apply)
-    row = lifecycle.PHASE_ROWS[status]
-    times = lifecycle.phase_timestamps(run, name)
+    status = phase_status.plan_status(run, view.plan) if is_plan else phase_status.apply_status(run, view.apply)
+    row = phase_status.PHASE_ROWS[status]
+    times = phase_status.phase_timestamps(run, name)
     waits_for_a_person = lifecycle.is_confirmable(run)
     length = await logs.length(phase.id)
     has_log = "started-at" in times or length > 0
@@ -299,6 +328,8 @@ DEEDS: dict[str, tuple[str, str]] = {
     "confirm": ("confirmed", "user"),
     "discard": ("discarded it", "discarded"),
     "cancel": ("asked to cancel", "canceled"),
+    "force_execute": ("let it go first", "user"),
+    "override": ("overrode the failed policies", "user"),
     "stop": ("canceled it", "canceled"),
     "comment": ("commented", "comment"),
 }
@@ -313,7 +344,7 @@ def _said(events: list[RunEvent], comments: list[Comment], names: dict[str, str]
 
 def _line(event: RunEvent, bodies: dict[str, str], names: dict[str, str]) -> Said:
     body = bodies.get(event.comment_id or "")
-    row: Row = lifecycle.ROWS[lifecycle.Status(event.status)]
+    row: Row = ROWS[Status(event.status)]
     if event.action in DEEDS and (event.actor_id is not None or event.action == "create"):
         what, icon = DEEDS[event.action]
         return Said(name_of(event.actor_id, names), what, icon, "idle", event.created_at, body)

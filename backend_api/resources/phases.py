@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.http import signed_urls
 from app.http.routing import Route
-from app.runs import lifecycle, phases
+from app.runs import phase_status, phases
 from app.runs.models import Apply, Phase, Plan
 from backend_api import transfers
 from backend_api.authentication import actor_of
@@ -30,8 +30,8 @@ class PlanResource(Resource):
     type = "plans"
     path = "/api/v2/plans/{id}"
 
-    status = Attribute(lambda plan: lifecycle.plan_status(plan.run, plan), type=str)
-    status_timestamps = Attribute(lambda plan: lifecycle.phase_timestamps(plan.run, "plan"))
+    status = Attribute(lambda plan: phase_status.plan_status(plan.run, plan), type=str)
+    status_timestamps = Attribute(lambda plan: phase_status.phase_timestamps(plan.run, "plan"))
     has_changes = Attribute(lambda plan: plan.run.has_changes, type=bool)
     generated_configuration = Attribute(type=bool)
     resource_additions = Attribute(type=int | None)
@@ -67,8 +67,8 @@ class ApplyResource(Resource):
     type = "applies"
     path = "/api/v2/applies/{id}"
 
-    status = Attribute(lambda apply: lifecycle.apply_status(apply.run, apply), type=str)
-    status_timestamps = Attribute(lambda apply: lifecycle.phase_timestamps(apply.run, "apply"))
+    status = Attribute(lambda apply: phase_status.apply_status(apply.run, apply), type=str)
+    status_timestamps = Attribute(lambda apply: phase_status.phase_timestamps(apply.run, "apply"))
     resource_additions = Attribute(type=int | None)
     resource_changes = Attribute(type=int | None)
     resource_destructions = Attribute(type=int | None)

@@ -205,6 +205,13 @@ async def force_cancel(request: Request) -> Response:
     return Response(status_code=202)
 
 
+async def force_execute(request: Request) -> Response:
+    """POST /runs/{id}/actions/force-execute"""
+    run = await _run(request)
+    await runs.force_execute(actor_of(request), run, await _comment(request))
+    return Response(status_code=202)
+
+
 async def queue(request: Request) -> Response:
     """GET /organizations/{organization}/runs/queue"""
     organization = await finding.organization(request)
@@ -253,4 +260,5 @@ routes = [
     Route("/runs/{id}/actions/discard", discard, methods=["POST"]),
     Route("/runs/{id}/actions/cancel", cancel, methods=["POST"]),
     Route("/runs/{id}/actions/force-cancel", force_cancel, methods=["POST"]),
+    Route("/runs/{id}/actions/force-execute", force_execute, methods=["POST"]),
 ]

@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app import runs
+from app import links, runs
 from app.access.actors import Actor
 from app.errors import NotFound
 from app.http.routing import Endpoint, Route
 from app.runs import lifecycle, lists, logs, waiting
-from app.runs.lifecycle import Row
 from app.runs.models import Run
+from app.runs.statuses import Row
 from app.runs.waiting import Waiting
 from app.web import live, log_lines, run_view, visitors
 from app.web.answers import HEADERS, page, to
@@ -34,13 +34,19 @@ async def _comment(actor: Actor, run: Run, text: str | None) -> None:
     await runs.comment(actor, run, text or "")
 
 
-#: What the button of that name does.
+async def _retry(actor: Actor, run: Run, text: str | None) -> Run:
+    return await runs.retry(actor, run)
+
+
+#: What the button of that name does; one that makes a run gives it.
 ACTS: dict[str, Act] = {
     "comment": _comment,
     "confirm": runs.confirm,
     "discard": runs.discard,
     "cancel": runs.cancel,
     "force-cancel": runs.force_cancel,
+    "force-execute": runs.force_execute,
+    "retry": _retry,
 }
 
 
@@ -193,7 +199,9 @@ def _does(button: Button) -> Endpoint:
     async def act(request: Request) -> Response:
         view = await find(request)
         sent = await visitors.form(request)
-        await ACTS[button.slug](visitors.actor(request), view.run, sent.get("comment", "").strip() or None)
+        made = await ACTS[button.slug](visitors.actor(request), view.run, sent.get("comment", "").strip() or None)
+        if isinstance(made, Run):
+            return to(links.run(view.organization.name, view.workspace.name, made.id))
         return to(view.address)
 
     act.__name__, act.__module__ = button.slug.replace("-", "_"), __name__

@@ -14,8 +14,8 @@ from app import links, organizations, runs, settings, variables, workspaces
 from app.access.actors import Actor
 from app.http.routing import Route
 from app.runs import lifecycle
-from app.runs.lifecycle import Row
 from app.runs.models import Run
+from app.runs.statuses import Row
 from app.variables.models import Variable
 from app.variables.values import reveal
 from app.web import visitors

@@ -129,6 +129,7 @@ REFUSED = [
     "POST /api/v2/runs/{id}/actions/discard",
     "POST /api/v2/runs/{id}/actions/cancel",
     "POST /api/v2/runs/{id}/actions/force-cancel",
+    "POST /api/v2/runs/{id}/actions/force-execute",
     "GET /api/v2/plans/{id}",
     "GET /api/v2/plans/{id}/json-output",
     "GET /api/v2/plans/{id}/json-output-redacted",

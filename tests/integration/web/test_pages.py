@@ -13,9 +13,9 @@ from app import links
 from app.access.models import User
 from app.http.routing import Route, Router
 from app.organizations.models import Organization
-from app.runs import lifecycle
-from app.runs.lifecycle import ROWS
+from app.runs import lifecycle, phase_status
 from app.runs.models import Run
+from app.runs.statuses import ROWS
 from app.settings import Settings
 from app.web import answers, static_files
 from app.web.routes import routes
@@ -143,7 +143,7 @@ def test_the_vendored_files_are_those_of_the_decision() -> None:
 
 def test_every_icon_a_status_names_is_drawn() -> None:
     drawn = set(re.findall(r'id="i-(\w+)"', static_files.FILES["icons.svg"].content.decode()))
-    assert {row.icon for row in [*ROWS.values(), *lifecycle.PHASE_ROWS.values()]} <= drawn
+    assert {row.icon for row in [*ROWS.values(), *phase_status.PHASE_ROWS.values()]} <= drawn
     templates = [page.read_text() for page in (files("app.web") / "templates").rglob("*.html")]  # type: ignore[attr-defined]
     used = {name for page in templates for name in re.findall(r'icon\("(\w+)"', page)}
     assert used <= drawn

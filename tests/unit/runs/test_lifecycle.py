@@ -9,9 +9,9 @@ import pytest
 
 from app import clock
 from app.errors import Conflict
-from app.runs import lifecycle
-from app.runs.lifecycle import Status
+from app.runs import lifecycle, phase_status
 from app.runs.models import Apply, Plan, Run
+from app.runs.statuses import ROWS, Stage, Status
 
 
 def a_run(status: Status, *stamps: str, **fields: Any) -> Run:
@@ -27,7 +27,7 @@ def test_every_status_is_reached_by_some_move_from_pending() -> None:
 
 
 def test_every_status_has_a_row() -> None:
-    assert set(lifecycle.ROWS) == set(Status)
+    assert set(ROWS) == set(Status)
 
 
 def test_a_verb_leads_from_a_status_to_one_place_only() -> None:
@@ -38,6 +38,7 @@ def test_a_verb_leads_from_a_status_to_one_place_only() -> None:
 def test_the_final_statuses_are_those_without_a_way_out() -> None:
     assert {
         Status.PLANNED_AND_FINISHED,
+        Status.POLICY_SOFT_FAILED,
         Status.APPLIED,
         Status.DISCARDED,
         Status.ERRORED,
@@ -74,6 +75,65 @@ def test_nothing_moves_a_run_that_has_ended(status: Status) -> None:
 )
 def test_what_a_planned_run_does_by_itself(fields: dict[str, bool], verb: str | None) -> None:
     assert lifecycle.next_verb(a_run(Status.PLANNED, **fields)) == verb
+
+
+ALL_STAGES = " ".join(Stage)
+
+
+@pytest.mark.parametrize(
+    ("status", "verb"),
+    [
+        (Status.FETCHING_COMPLETED, "run_tasks"),
+        (Status.PRE_PLAN_COMPLETED, "enqueue"),
+        (Status.PLANNED, "run_tasks"),
+        (Status.POST_PLAN_COMPLETED, "estimate"),
+        (Status.COST_ESTIMATED, "check"),
+        (Status.POLICY_CHECKED, "confirm"),
+        (Status.POLICY_OVERRIDE, None),
+        (Status.CONFIRMED, "run_tasks"),
+        (Status.PRE_APPLY_COMPLETED, "enqueue"),
+        (Status.POST_APPLY_COMPLETED, "settle"),
+    ],
+)
+def test_a_run_with_every_stage_passes_them_in_order(status: Status, verb: str | None) -> None:
+    run = a_run(status, stages=ALL_STAGES, has_changes=True, auto_apply=True)
+    assert lifecycle.next_verb(run) == verb
+
+
+def test_checks_come_before_a_plan_without_changes_is_settled() -> None:
+    assert lifecycle.next_verb(a_run(Status.PLANNED, stages="policy")) == "check"
+    assert lifecycle.next_verb(a_run(Status.POLICY_CHECKED, stages="policy")) == "settle"
+
+
+def test_a_policy_that_failed_softly_waits_only_where_something_can_be_applied() -> None:
+    assert lifecycle.verb_of_objection(a_run(Status.POLICY_CHECKING, has_changes=True)) == "object"
+    assert lifecycle.verb_of_objection(a_run(Status.POLICY_CHECKING, has_changes=True, plan_only=True)) == "soft_fail"
+
+
+def test_checks_get_a_job_of_their_own_only_after_run_tasks() -> None:
+    direct = a_run(Status.COST_ESTIMATING, stages="cost")
+    assert lifecycle.new_job(direct, Status.PLANNED) is None
+    assert lifecycle.running_phase(direct) == "plan"
+    after_tasks = a_run(Status.COST_ESTIMATING, stages="post_plan cost policy")
+    assert lifecycle.new_job(after_tasks, Status.POST_PLAN_COMPLETED) == "check"
+    assert lifecycle.running_phase(after_tasks) == "check"
+    further = a_run(Status.POLICY_CHECKING, stages="post_plan cost policy")
+    assert lifecycle.new_job(further, Status.COST_ESTIMATED) is None
+
+
+def test_a_cancel_after_the_apply_only_ends_the_waiting_for_tasks() -> None:
+    assert lifecycle.target(Status.POST_APPLY_RUNNING, "stop") == Status.APPLIED
+
+
+def test_a_cancel_that_came_too_late_for_the_plan_is_heeded_before_anything_else() -> None:
+    run = a_run(Status.PLANNED, has_changes=True, auto_apply=True, cancel_requested_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert lifecycle.next_verb(run) == "heed"
+
+
+def test_only_a_plan_nobody_can_apply_is_retried_and_only_when_it_has_ended() -> None:
+    assert lifecycle.is_retryable(a_run(Status.ERRORED, plan_only=True))
+    assert not lifecycle.is_retryable(a_run(Status.PLANNING, plan_only=True))
+    assert not lifecycle.is_retryable(a_run(Status.ERRORED))
 
 
 def test_a_plan_only_run_never_holds_the_lock() -> None:
@@ -152,7 +212,7 @@ CLOSED = datetime(2026, 1, 1, 1, tzinfo=UTC)
 def test_the_plans_status_follows_from_the_runs(
     status: Status, stamps: tuple[str, ...], closed: datetime | None, expected: str
 ) -> None:
-    assert lifecycle.plan_status(a_run(status, *stamps), Plan(log_closed_at=closed)) == expected
+    assert phase_status.plan_status(a_run(status, *stamps), Plan(log_closed_at=closed)) == expected
 
 
 PLANNED = ("plan-queued-at", "planning-at", "planned-at")
@@ -177,7 +237,7 @@ CONFIRMED = (*PLANNED, "confirmed-at", "apply-queued-at")
 def test_the_applys_status_follows_from_the_runs(
     status: Status, stamps: tuple[str, ...], closed: datetime | None, expected: str
 ) -> None:
-    assert lifecycle.apply_status(a_run(status, *stamps), Apply(log_closed_at=closed)) == expected
+    assert phase_status.apply_status(a_run(status, *stamps), Apply(log_closed_at=closed)) == expected
 
 
 def test_an_errored_run_says_which_phase_failed() -> None:
