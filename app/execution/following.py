@@ -46,7 +46,8 @@ class Poke:
 
     async def wait(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._heard.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
         except TimeoutError:
             return
         self._heard.clear()

@@ -33,7 +33,8 @@ class Doorbell:
 
     async def wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
         self._rung.clear()
 
 
@@ -70,10 +71,12 @@ class Lease:
         renewed = clock.monotonic()
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), self._settings.lease_renew)
+                async with asyncio.timeout(self._settings.lease_renew):
+                    await self._nudge.wait()
             self._nudge.clear()
             try:
-                wishes = await asyncio.wait_for(claims.renew(self._work.claim), self._settings.lease_stop)
+                async with asyncio.timeout(self._settings.lease_stop):
+                    wishes = await claims.renew(self._work.claim)
             except (Unavailable, TimeoutError) as error:
                 silent = clock.monotonic() - renewed
                 log.warning("a lease could not be renewed", job=self._work.claim.job_id, reason=str(error))
@@ -187,11 +190,11 @@ class Slot:
         work.abandon()
         try:
             await endings.give_back(work)
-        except (Overtaken, Conflict):
+        except Overtaken:
             await endings.leave(work)
         except Lost:
             log.info("a plan that was to be given back was lost", run=work.subject.run.id)
-        except Unavailable as error:
+        except (Unavailable, Conflict) as error:
             log.warning("a plan could not be given back; its lease will lapse", reason=error.sentence)
 
     async def _drop(self, work: Work) -> None:

@@ -202,7 +202,8 @@ class Watch:
                 if left <= 0:
                     return False
                 try:
-                    await asyncio.wait_for(watched.moved(), min(left, BLIND) if blind else left)
+                    async with asyncio.timeout(min(left, BLIND) if blind else left):
+                        await watched.moved()
                 except TimeoutError:
                     if blind and not self._hearing:
                         return False

@@ -100,7 +100,8 @@ async def stop(process: asyncio.subprocess.Process, *, patience: float = 10) -> 
     if process.returncode is None:
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), patience)
+        async with asyncio.timeout(patience):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

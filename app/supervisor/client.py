@@ -197,7 +197,8 @@ class Spawner:
             self._socket = None
         if self._process is not None:
             try:
-                await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+                async with asyncio.timeout(_END_SECONDS):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()

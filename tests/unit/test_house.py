@@ -41,6 +41,15 @@ def test_every_folder_of_code_is_a_package() -> None:
     assert {str(path.relative_to(ROOT)) for path in folders if not (path / "__init__.py").exists()} == set()
 
 
+def test_nothing_waits_in_a_way_that_swallows_a_cancellation() -> None:
+    """`asyncio.wait_for` of Python 3.11 goes on as if nobody had cancelled it when what it waits for comes in the same
+    moment: a worker told to stop then never ends.  `asyncio.timeout` heeds both."""
+    waiting = [
+        path for package in SHIPPED for path in (ROOT / package).rglob("*.py") if "wait_for(" in path.read_text()
+    ]
+    assert waiting == []
+
+
 def test_whatever_is_shipped_imports_only_what_it_depends_on() -> None:
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
