@@ -67,9 +67,9 @@ async def conclude_apply(work: Work, result: Result) -> None:
     """Everything after the supervisor's end, for an apply, whoever started it."""
     if result.state.left is not None:
         sentence = await work.persist(lambda: states_left.collect(work.subject.run, work.directory, result.state))
-        await work.log.write(f"\n{sentence}\n".encode())
+        await work.say(f"\n{sentence}\n")
     if result.outcome == "lost":
-        await work.log.write(f"\n{result.message} {_CHECK}\n".encode())
+        await work.say(f"\n{result.message} {_CHECK}\n")
     counts = await asyncio.to_thread(results.counts_in, work.directory.control)
 
     async def store() -> None:
@@ -83,15 +83,15 @@ async def conclude_apply(work: Work, result: Result) -> None:
 
 async def refuse(work: Work, sentence: str) -> None:
     """End the phase before terraform ran: the reason goes into the log, below the usual header."""
-    await work.head()
-    await work.log.write(f"\nError: {sentence}\n".encode())
+    await work.persist(work.head)
+    await work.say(f"\nError: {sentence}\n")
     await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
 
 
 async def finish_without_result(work: Work, verb: str, sentence: str = "") -> None:
     """End a phase whose end nobody saw; the log says so."""
     if sentence and work.has_log:
-        await work.log.write(f"\nError: {sentence}\n".encode())
+        await work.say(f"\nError: {sentence}\n")
     await _finish(work, verb, sentence)
 
 
@@ -99,7 +99,7 @@ async def leave(work: Work) -> None:
     """The run has moved on without us: only the log is sealed and the job closed."""
     log.info("a run was ended while its job was claimed", run=work.subject.run.id, job=work.claim.job_id)
     if work.has_log:
-        await work.log.open()
+        await work.persist(work.log.open)
     await _end(work)
 
 
@@ -121,18 +121,27 @@ async def lose_plan(work: Work) -> None:
 
 
 async def give_back(work: Work) -> None:
-    """A worker that is told to stop lets a plan wait for another, and does not count it as lost."""
-    await work.subject.run.refresh_from_db(fields=["status", "status_timestamps", "event_count"])
-    await _let_wait(work)
+    """A worker that is told to stop lets a plan wait for another, and does not count it as lost.
+
+    It may have been told at any moment: before the run was at work, so that its job alone waits again, or when it had
+    moved on.
+    """
+    await work.look_again()
+    run, phase = work.subject.run, work.subject.job.phase
+    if phase in (lifecycle.queued_phase(run), lifecycle.running_phase(run)):
+        await _let_wait(work)
+    else:
+        await leave(work)
 
 
 async def _let_wait(work: Work, count: Callable[[], Awaitable[None]] | None = None) -> None:
     """A plan that was begun is queued again; one that was not, and checks, wait where they stand."""
-    if work.has_log:
-        await work.log.suspend()
-    if lifecycle.may_requeue(work.subject.run):
+    if work.has_log and lifecycle.may_requeue(work.subject.run):
+        await work.persist(work.log.suspend)
         await work.persist(lambda: work.move("requeue", count))
         return
+    if work.has_log and lifecycle.is_checking(work.subject.run):
+        await work.persist(work.log.suspend)
     if count is not None:
         await work.persist(count)
     await work.persist(lambda: claims.release(work.claim.job_id, work.claim.number))

@@ -72,8 +72,8 @@ async def _started(work: Work) -> Order | None:
     The run's status comes first, then the log: whoever sees a line finds the run at work.
     """
     await work.persist(lambda: work.move("start", work.sign))
-    if await work.log.open():
-        await work.log.write(_TAKEN_UP.encode())
+    if await work.persist(work.log.open):
+        await work.say(_TAKEN_UP)
     try:
         order = await work.persist(lambda: _prepared(work))
     except Lost:

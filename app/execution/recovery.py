@@ -98,12 +98,12 @@ class Sweeper:
 
 async def _take_plan(work: Work) -> None:
     if work.has_log:
-        await work.log.open()
+        await work.persist(work.log.open)
     await endings.lose_plan(work)
 
 
 async def _give_up_apply(work: Work) -> None:
-    await work.log.open()
+    await work.persist(work.log.open)
     canceled = work.subject.run.cancel_requested_at is not None
     await endings.finish_without_result(work, "stop" if canceled else "fail", _GIVEN_UP)
 
@@ -134,7 +134,7 @@ async def come_back(station: Station) -> list[Work]:
 async def adopt(work: Work) -> None:
     """Go on with an apply that this machine began: follow its supervisor, or collect what a dead one left."""
     directory = work.directory.control
-    await work.log.open()
+    await work.persist(work.log.open)
     identity = control.identity(directory) if directory.is_dir() else None
     if identity is None:
         await endings.finish_without_result(work, "fail", _NEVER_STARTED)

@@ -17,9 +17,10 @@ from app.execution.following import follow
 from app.execution.orders import Subject
 from app.execution.station import Station
 from app.execution.workdir import Workdir
+from app.jobs import claims
 from app.jobs.claims import Claim
 from app.runs import lifecycle, logs, moves
-from app.runs.models import Apply, Plan
+from app.runs.models import Apply, Plan, RunEvent
 from app.storage.database import in_transaction
 from app.supervisor.client import CannotLaunch, Phase
 from app.supervisor.spec import Result, Spec
@@ -53,6 +54,8 @@ class Work:
     _files_are_gone: bool = False
     _supervised: Phase | None = None
     _ended: asyncio.Future[Result] | None = None
+    _before: tuple[int, bool] | None = None
+    """How many events the run had, and whether it was decided, before a move whose end is not known."""
 
     def __post_init__(self) -> None:
         self.log = logs.Writer(self.subject.phase_id, self.subject.run.organization_id, self.claim)
@@ -165,25 +168,51 @@ class Work:
     async def move(self, verb: str, store: Callable[[], Awaitable[None]] | None = None, **changes: Any) -> None:
         """Move the run on, with what *store* writes, in one transaction.
 
-        People may touch the run meanwhile (a comment, a cancel); that is no reason to give up.  Raises Overtaken if
-        the run was ended by somebody else, `claims.Lost` if the job was.
+        People may touch the run meanwhile (a comment, a cancel); that is no reason to give up.  May be said again after
+        any failure: a move that was made, although its answer was lost, is not made twice.  Raises Overtaken if the run
+        was ended by somebody else, `claims.Lost` if the job was.
         """
         run = self.subject.run
         for _ in range(_TRIES):
-            before = run.status
+            if self._before is not None and await self._was_spoken(verb, *self._before):
+                break
+            if verb == "finish" and not self.subject.is_apply and run.cancel_requested_at is not None:
+                verb = "stop"  # terraform was done before it heard; a plan that nobody wants changes nothing
+            self._before = run.event_count, self.is_decided
             try:
                 async with in_transaction():
                     if store is not None:
                         await store()
                     spoken = await moves.speak(run, verb, claim=self.claim, **changes)
             except Conflict:
-                await run.refresh_from_db()
-                if run.status != before:
-                    raise Overtaken(run.id) from None
                 continue
             await moves.announce(spoken)
-            return
-        raise Conflict(f"{run.id} keeps changing while it is asked to {verb}.")
+            break
+        else:
+            raise Conflict(f"{run.id} keeps changing while it is asked to {verb}.")
+        self._before = None
+
+    async def look_again(self) -> None:
+        """Read the run as it is now: what was tried and cut short may have left another in memory."""
+        await self.subject.run.refresh_from_db()
+
+    async def _was_spoken(self, verb: str, since: int, was_decided: bool) -> bool:
+        """Whether *verb* was, after all, spoken under our claim after the run's event *since*."""
+        await self.look_again()
+        spoken = await RunEvent.filter(run_id=self.subject.run.id, number__gt=since).order_by("number")
+        if any(event.action == verb for event in spoken) and await claims.holds(self.claim):
+            for event in spoken:
+                event.run = self.subject.run
+            await moves.announce([event for event in spoken if event.announced_at is None])
+            return True
+        if self.is_decided and not was_decided:
+            raise Overtaken(self.subject.run.id)
+        return False
+
+    async def say(self, text: str) -> None:
+        """Add to the log.  What cannot be sealed yet is kept, and sealed with what follows."""
+        with suppress(Unavailable):
+            await self.log.write(text.encode())
 
     async def persist(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do *action*, however long a part we depend on is away; the lease decides when that is too long."""
