@@ -67,9 +67,9 @@ async def conclude_apply(work: Work, result: Result) -> None:
     """Everything after the supervisor's end, for an apply, whoever started it."""
     if result.state.left is not None:
         sentence = await work.persist(lambda: states_left.collect(work.subject.run, work.directory, result.state))
-        await work.say(f"\n{sentence}\n")
+        await work.add(f"\n{sentence}\n")
     if result.outcome == "lost":
-        await work.say(f"\n{result.message} {_CHECK}\n")
+        await work.add(f"\n{result.message} {_CHECK}\n")
     counts = await asyncio.to_thread(results.counts_in, work.directory.control)
 
     async def store() -> None:
@@ -84,14 +84,14 @@ async def conclude_apply(work: Work, result: Result) -> None:
 async def refuse(work: Work, sentence: str) -> None:
     """End the phase before terraform ran: the reason goes into the log, below the usual header."""
     await work.persist(work.head)
-    await work.say(f"\nError: {sentence}\n")
+    await work.add(f"\nError: {sentence}\n")
     await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
 
 
 async def finish_without_result(work: Work, verb: str, sentence: str = "") -> None:
     """End a phase whose end nobody saw; the log says so."""
     if sentence and work.has_log:
-        await work.say(f"\nError: {sentence}\n")
+        await work.add(f"\nError: {sentence}\n")
     await _finish(work, verb, sentence)
 
 

@@ -73,7 +73,7 @@ async def _started(work: Work) -> Order | None:
     """
     await work.persist(lambda: work.move("start", work.sign))
     if await work.persist(work.log.open):
-        await work.say(_TAKEN_UP)
+        await work.add(_TAKEN_UP)
     try:
         order = await work.persist(lambda: _prepared(work))
     except Lost:

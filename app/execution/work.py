@@ -209,7 +209,7 @@ class Work:
             raise Overtaken(self.subject.run.id)
         return False
 
-    async def say(self, text: str) -> None:
+    async def add(self, text: str) -> None:
         """Add to the log.  What cannot be sealed yet is kept, and sealed with what follows."""
         with suppress(Unavailable):
             await self.log.write(text.encode())

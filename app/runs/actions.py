@@ -113,6 +113,8 @@ async def force_cancel(actor: Actor, run: Run, comment: str | None = None) -> No
     await require(actor, "run:force-cancel", await _workspace(run))
     if run.force_cancel_available_at is None or lifecycle.is_final(run):
         raise Conflict("A run can be force-canceled only after a cancel, while it still has not ended.")
+    if not lifecycle.allows(run, "stop"):
+        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled. Discard it, or let it be applied.")
     if not lifecycle.is_force_cancelable(run):
         raise Conflict(
             f"Give the cancel until {clock.wire(run.force_cancel_available_at)} to save the state; then force it."

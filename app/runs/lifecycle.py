@@ -279,7 +279,7 @@ def is_discardable(run: Run) -> bool:
 
 
 def is_force_cancelable(run: Run, at: datetime | None = None) -> bool:
-    """Only after a cancel and its cool-off, while the run still has not ended."""
+    """Only after a cancel and its cool-off, while the run still has not ended and does not wait for a person."""
     available = run.force_cancel_available_at
     return available is not None and allows(run, "stop") and (at or clock.now()) >= available
 

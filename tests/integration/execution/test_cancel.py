@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from app import runs
+from tortoise.expressions import F
+
+from app import clock, runs
 from app.access.actors import SYSTEM
 from app.jobs.models import Job
 from app.organizations.models import Organization
@@ -95,3 +97,13 @@ async def test_a_bell_rung_twice_starts_nothing_twice(crew: Crew) -> None:
     assert (await whole_log(run)).count("Terraform v1.11.4") == 1
     assert (await whole_log(run, "apply")).count("Terraform v1.11.4") == 1
     assert await Job.filter(run_id=run.id).count() == 2
+
+
+async def test_a_plan_that_ends_before_it_hears_of_its_cancel_is_canceled_all_the_same(crew: Crew) -> None:
+    run = await start({"main.tf": 'resource "terraform_data" "one" {}\n'}, auto_apply=True)
+    await until_log_says(run, "Terraform v1.11.4")
+    # The wish alone, without the word that interrupts terraform at once; the next renewal may find it or not.
+    await Run.filter(id=run.id).update(cancel_requested_at=clock.now(), event_count=F("event_count") + 1)
+    assert (await rested(run, "apply")).status == "canceled"
+    assert await Job.filter(run_id=run.id, phase="apply").count() == 0
+    assert (await Workspace.get(id=run.workspace_id)).locked_by_run_id is None

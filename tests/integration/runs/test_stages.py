@@ -75,7 +75,7 @@ async def test_a_run_passes_every_stage_that_is_plugged_in(engines: list[str]) -
     assert (await Workspace.get(id=run.workspace_id)).locked_by_run_id is None
     told = [f"{word} {stage}" for stage in Stage if stage != Stage.FETCH for word in ("begin", "end")]
     assert engines == told
-    numbers = await RunEvent.filter(run_id=run.id).order_by("number").values_list("number", flat=True)
+    numbers = [event.number for event in await RunEvent.filter(run_id=run.id).order_by("number")]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
