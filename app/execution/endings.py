@@ -83,7 +83,7 @@ async def conclude_apply(work: Work, result: Result) -> None:
 
 async def refuse(work: Work, sentence: str) -> None:
     """End the phase before terraform ran: the reason goes into the log, below the usual header."""
-    await work.persist(work.head)
+    await work.head()
     await work.add(f"\nError: {sentence}\n")
     await _finish(work, "stop" if work.is_cancel_wanted else "fail", sentence)
 

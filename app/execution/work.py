@@ -148,7 +148,8 @@ class Work:
     async def head(self) -> None:
         """Write the header with which every log begins, if nobody has."""
         if not self.has_header:
-            await self.log.write(log_header.of(self.subject.job).encode())
+            self.is_headed = True
+            await self.add(log_header.of(self.subject.job))
         self.is_headed = True
 
     @property
@@ -158,7 +159,7 @@ class Work:
     async def say(self, line: str) -> None:
         """Write a line of ours below the header, before terraform runs."""
         await self.head()
-        await self.log.write(f"{line}\n".encode())
+        await self.add(f"{line}\n")
 
     async def sign(self) -> None:
         """Write down who carries the phase out."""
