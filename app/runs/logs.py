@@ -140,8 +140,14 @@ class Writer:
                 self.phase_id, self._organization_id, self._sealed, content, claim=self._claim, end=end
             )
         except Conflict:
+            phase = await _phase(self.phase_id)
+            if end and phase.log_ended:
+                # Its end was sealed before, and its holder died before it could close the job.
+                self._waiting.clear()
+                self._sealed = self.position = phase.log_length
+                return
             # Ours, if an earlier attempt was committed and only its answer was lost.
-            if (await _phase(self.phase_id)).log_length != self._sealed + len(content):
+            if phase.log_length != self._sealed + len(content):
                 raise
         del self._waiting[:length]
         self._sealed += len(content)

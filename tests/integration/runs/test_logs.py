@@ -218,3 +218,15 @@ async def test_the_log_of_a_force_canceled_run_is_ended_by_a_sweep(run: Run, par
     assert await whole(run) == b"\x02begun\n\x03"
     await log.close()  # the same bytes end it: there is nothing to add
     assert await whole(run) == b"\x02begun\n\x03"
+
+
+async def test_a_log_that_was_closed_by_a_holder_who_died_then_is_closed_for_its_successor(run: Run) -> None:
+    first = await writer(run)
+    await first.write(TEXT)
+    await first.close()
+    [claimed] = await claims.take_over(first._claim.worker_id)
+    second = Writer(ids.plan_id(run.id), run.organization_id, claimed.claim)
+    await second.open()
+    await second.close()
+    assert await whole(run) == b"\x02" + TEXT + b"\x03"
+    assert await claims.close(claimed.claim)
