@@ -58,7 +58,7 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
 async def resume_checks(work: Work) -> None:
     """Go on with a plan that has ended where its cost and policies are due, and end its job."""
     if work.has_log:
-        await work.log.open()
+        await work.persist(work.log.open)
     await checks.make(work)
     await _end(work)
 

@@ -148,7 +148,6 @@ class Work:
     async def head(self) -> None:
         """Write the header with which every log begins, if nobody has."""
         if not self.has_header:
-            self.is_headed = True
             await self.add(log_header.of(self.subject.job))
         self.is_headed = True
 
@@ -177,8 +176,6 @@ class Work:
         for _ in range(_TRIES):
             if self._before is not None and await self._was_spoken(verb, *self._before):
                 break
-            if verb == "finish" and not self.subject.is_apply and run.cancel_requested_at is not None:
-                verb = "stop"  # terraform was done before it heard; a plan that nobody wants changes nothing
             self._before = run.event_count, self.is_decided
             try:
                 async with in_transaction():

@@ -73,11 +73,6 @@ DISCARDED = Status.DISCARDED
 ERRORED = Status.ERRORED
 CANCELED = Status.CANCELED
 
-#: What the TFE API names besides ours: never reported, accepted by filters.
-NEVER_REPORTED = frozenset(
-    {"queuing", "queuing_apply", "pre_plan_awaiting_decision", "post_plan_awaiting_decision", "force_canceled"}
-)
-
 
 class Stage(StrEnum):
     """What a run passes through besides plan and apply, if something is configured for it when it is created."""
