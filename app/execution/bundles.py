@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ def unpack(archive: Path, directory: Path, program: str, *, limit: int) -> None:
         with zipfile.ZipFile(archive) as packed:
             for entry, place in _places(packed, contents, program):
                 room -= _write(packed, entry, place, room, limit)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadBundle(f"It is not a zip that can be read: {error}.") from error
     _check_program(contents.programs / program)
     cli_config.lay_flat(contents.programs, contents.providers)
@@ -81,7 +82,9 @@ def _places(packed: zipfile.ZipFile, contents: Contents, program: str) -> Iterat
 def _check(entry: zipfile.ZipInfo) -> None:
     name, kind = entry.filename, stat.S_IFMT(entry.external_attr >> 16)
     parts = PurePosixPath(name).parts
-    if not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or ":" in parts[0]:
+    if not parts and entry.is_dir():
+        return
+    if not parts or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or ":" in parts[0]:
         raise BadBundle(f"{_named(entry)} would lie outside of the directory it is unpacked into.")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise BadBundle(f"{_named(entry)} is a link or a device; only files and directories are unpacked.")
@@ -103,7 +106,10 @@ def _place(path: PurePosixPath, contents: Contents, program: str) -> Path | None
 
 def _write(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, room: int, limit: int) -> int:
     """Write one entry and give its length; what the zip says that would be is not believed."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadBundle(f"{_named(entry)} would lie below what another entry says is a file.") from None
     length = 0
     with packed.open(entry) as source, place.open("xb") as target:
         while piece := source.read(_PIECE):
