@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import Invalid
+from app.variables.expressions import is_expression
 from app.variables.precedence import Value
 
 STEM = "zzz_stateroom"
@@ -75,6 +76,11 @@ def variables(values: Iterable[Value], root: Path, names: Iterable[str]) -> Laid
         if not _IDENTIFIER.match(value.key):
             remarks.append(f"The variable {value.key!r} is left out: Terraform knows no such name.")
             continue
+        if not is_expression(value.value.reveal()):
+            raise Invalid(
+                f"The value of the variable {value.key} ({value.source}) is HCL and no single expression of"
+                " Terraform's language. Put a text into quotes, or set it without HCL."
+            )
         name = value.key if _PLAIN_NAME.match(value.key) else str(number)
         files[_checked(f"{base}_{name}.auto.tfvars")] = f"{value.key} = {value.value.reveal()}\n".encode()
     return Laid(files, tuple(remarks))

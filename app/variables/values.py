@@ -12,6 +12,7 @@ from app.errors import Invalid
 from app.http.limits import readable
 from app.secret import Secret
 from app.storage import crypto
+from app.variables.expressions import is_expression
 from app.variables.models import Kept
 from app.variables.precedence import Value
 
@@ -102,6 +103,7 @@ def check_of_run(value: Value) -> None:
         )
     if len(value.value.reveal().encode()) > settings.current().max_variable:
         raise _too_long("variables")
+    _check_expression(value.key, value.value, field="variables")
 
 
 def taken() -> Invalid:
@@ -140,7 +142,19 @@ def _seal(variable: Kept, value: Secret[str]) -> None:
         raise _too_long("value")
     if b"\0" in plain:
         raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
+    if variable.hcl and variable.category == "terraform" and plain:
+        _check_expression(variable.key, value)
     variable.sealed_value = crypto.seal(plain, context=_context(variable))
+
+
+def _check_expression(key: str, value: Secret[str], *, field: str = "value") -> None:
+    """Raise Invalid if what is to be written as HCL behind *key* would say more than the value of *key*."""
+    if not is_expression(value.reveal()):
+        raise Invalid(
+            f"The value of {key} is no single expression of Terraform's language. Put a text into quotes, or send it"
+            " without hcl.",
+            field=field,
+        )
 
 
 def _too_long(field: str) -> Invalid:

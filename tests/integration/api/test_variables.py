@@ -118,6 +118,8 @@ async def test_what_is_wrong_is_422_by_name(client: Client, path: str) -> None:
     for attribute, value in WRONG:
         response = await client.post(path, variable(**{attribute: value}))
         assert pointer(response) == f"/data/attributes/{attribute}", (attribute, str(value)[:20])
+    smuggler = variable(value="1\nregion = 2", hcl=True)
+    assert pointer(await client.post(path, smuggler)) == "/data/attributes/value"
     for key in ("a=b", "a b", ""):
         assert pointer(await client.post(path, variable(key, category="env"))) == "/data/attributes/key"
     assert pointer(await client.post(path, document("vars", {"category": "env"}))) == "/data/attributes/key"

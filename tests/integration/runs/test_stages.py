@@ -9,7 +9,7 @@ import pytest
 
 from app import runs, workspaces
 from app.access.actors import SYSTEM
-from app.errors import Conflict, Forbidden
+from app.errors import Conflict, Forbidden, Invalid
 from app.jobs.models import Job
 from app.runs import moves, queue, stages
 from app.runs.models import Run, RunEvent
@@ -141,6 +141,13 @@ async def test_a_finished_plan_only_run_is_retried_with_its_options_and_no_other
     await runs.cancel(SYSTEM, ordinary)
     with pytest.raises(Conflict):
         await runs.retry(SYSTEM, ordinary)
+
+
+async def test_a_run_variable_defines_nothing_but_itself() -> None:
+    workspace = await factories.make_workspace()
+    with pytest.raises(Invalid, match="no single expression"):
+        await factories.make_run(workspace, variables=[runs.run_variable("a", "1\nb = 2")])
+    assert await Run.filter(workspace_id=workspace.id).count() == 0
 
 
 async def test_a_saved_plan_nobody_confirmed_is_discarded_in_the_end() -> None:

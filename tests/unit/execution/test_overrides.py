@@ -110,3 +110,9 @@ def test_undeclared_values_are_left_out(tmp_path: Path) -> None:
     place = root(tmp_path, main__tf='variable "a" {}\n')
     laid = overrides.variables([value("a"), value("of_a_set")], place, ["main.tf"])
     assert json.loads(laid.files["zzz_stateroom.auto.tfvars.json"]) == {"a": "x"}
+
+
+def test_an_expression_that_would_define_another_variable_stops_the_run(tmp_path: Path) -> None:
+    place = root(tmp_path, main__tf='variable "a" {}\nvariable "b" {}\n')
+    with pytest.raises(Invalid, match="no single expression"):
+        overrides.variables([value("a", "1\nb = 2", hcl=True)], place, [])
