@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
 import tarfile
@@ -79,16 +80,24 @@ async def actor_of(user: User) -> Actor:
 
 
 def archive(files: Mapping[str, str | bytes] | None = None) -> bytes:
-    """A gzip tar of *files*, packed as quickly as terraform does; what is given as bytes is a program."""
+    """A gzip tar of *files*, packed as quickly as terraform does; what is given as bytes is a program.
+
+    The same files make the same bytes, whenever they are packed.
+    """
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
-        for name, given in (files or {"main.tf": 'resource "terraform_data" "one" {}\n'}).items():
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as zipped:
+        _fill(zipped, files or {"main.tf": 'resource "terraform_data" "one" {}\n'})
+    return packed.getvalue()
+
+
+def _fill(zipped: gzip.GzipFile, files: Mapping[str, str | bytes]) -> None:
+    with tarfile.open(fileobj=zipped, mode="w") as tar:
+        for name, given in files.items():
             content = given.encode() if isinstance(given, str) else given
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             entry.mode = 0o644 if isinstance(given, str) else 0o755
             tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
 
 
 async def chunks(content: bytes, length: int = 64 * 1024) -> AsyncIterator[bytes]:
