@@ -81,11 +81,17 @@ class Documents:
 
 def documents(plan_json: Path, schemas_json: Path | None, secrets: Iterable[str]) -> Documents:
     """Read what the supervisor left.  Terraform does not mark all it should, so known secrets are masked as well."""
-    plain = plan_json.read_bytes()
-    schemas = schemas_json.read_bytes() if schemas_json is not None else b'{"format_version":"1.0"}'
+    plain = _json_in(plan_json)
+    schemas = _json_in(schemas_json) if schemas_json is not None else b'{"format_version":"1.0"}'
     shown = orjson.loads(plain)
     without = redacted(shown, _needed(orjson.loads(schemas), shown))
     return Documents(plain, _masked(without, list(secrets)), schemas, counts_of(shown))
+
+
+def _json_in(path: Path) -> bytes:
+    """The object in what terraform printed: some builds of 0.12 to 0.14 put a mark of their own (``o:``) before it."""
+    printed = path.read_bytes()
+    return printed[max(0, printed.find(b"{")) :]
 
 
 def _masked(document: dict[str, Any], secrets: list[str]) -> bytes:

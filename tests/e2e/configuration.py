@@ -32,6 +32,7 @@ class Configuration:
         self.server = server
         self.directory = directory
         self.name = f"w-{uuid.uuid4().hex[:10]}"
+        self.program = "terraform"
         directory.mkdir()
 
     # -- what is written ---------------------------------------------------------------------------------------
@@ -65,7 +66,7 @@ class Configuration:
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["terraform", *arguments],
+            [self.program, *arguments],
             cwd=self.directory,
             env=self.environment,
             input=stdin if stdin is not None else "",
@@ -147,7 +148,7 @@ class Terminal:
     def __init__(self, configuration: Configuration, arguments: tuple[str, ...]) -> None:
         self._said = ""
         self._child = pexpect.spawn(
-            "terraform",
+            configuration.program,
             list(arguments),
             cwd=str(configuration.directory),
             env=configuration.environment,
