@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.errors import Invalid
+from app.workspaces.patterns import check_globs
 
 Check = Callable[[str, Any], Any]
 
@@ -88,6 +89,11 @@ def _patterns(field: str, value: list[str] | None) -> list[str]:
     return patterns
 
 
+def _globs(field: str, value: list[str] | None) -> list[str]:
+    check_globs(globs := _patterns(field, value))
+    return globs
+
+
 CHECKS: dict[str, Check] = {
     "name": name,
     "description": _text(10_000),
@@ -102,7 +108,7 @@ CHECKS: dict[str, Check] = {
     "speculative_enabled": _switch,
     "file_triggers_enabled": _switch,
     "trigger_prefixes": _patterns,
-    "trigger_patterns": _patterns,
+    "trigger_patterns": _globs,
     "global_remote_state": _switch,
     "structured_run_output_enabled": _switch,
     "source": _text(32),
