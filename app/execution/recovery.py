@@ -64,36 +64,39 @@ class Sweeper:
 
     async def sweep(self) -> None:
         for job in await self._watch.lapsed():
-            await self._lapsed(job)
+            if await self._end(job) and not job.lapsed:
+                measures.leases_expired.labels(job.phase).inc()
         for job in await self._watch.given_up():
             run = await Run.get(id=job.run_id)
             if lifecycle.running_phase(run) == job.phase == "apply":
                 await self._with(job, _give_up_apply)
 
-    async def _lapsed(self, job: Job) -> None:
-        if not job.lapsed:
-            measures.leases_expired.labels(job.phase).inc()
+    async def _end(self, job: Job) -> bool:
+        """End a lease that stands still.  False if its holder moved after all, or another sweeper was first."""
         run = await Run.get(id=job.run_id)
         if lifecycle.queued_phase(run) == job.phase:
-            await claims.release(job.id, job.claim)  # it was claimed and never begun
-        elif lifecycle.running_phase(run) != job.phase:
-            await self._with(job, endings.leave)
-        elif job.phase != "apply":
-            await self._with(job, _take_plan)
-        elif not job.lapsed:
+            return await claims.release(job.id, job.claim)  # it was claimed and never begun
+        if lifecycle.running_phase(run) != job.phase:
+            return await self._with(job, endings.leave)
+        if job.phase != "apply":
+            return await self._with(job, _take_plan)
+        if not job.lapsed and await claims.lapse(job):
             log.warning("an apply's worker is lost; it waits to be adopted", run=run.id, job=job.id)
-            await claims.lapse(job)
+            return True
+        return False
 
-    async def _with(self, job: Job, ending: endings.Ending) -> None:
+    async def _with(self, job: Job, ending: endings.Ending) -> bool:
         """Do *ending* under a claim of our own, unless its holder moved after all."""
         claimed = await claims.seize(job, self._station.worker_id)
         if claimed is None:
-            return
+            return False
         work = Work(await subject_of(claimed.job), claimed.claim, self._station, slot=0)
-        try:
-            await ending(work)
-        except (Lost, Overtaken):
-            log.info("a lapsed job was ended by another", job=job.id)
+        with structlog.contextvars.bound_contextvars(run=job.run_id, job=job.id):
+            try:
+                await ending(work)
+            except (Lost, Overtaken):
+                log.info("a lapsed job was ended by another")
+        return True
 
 
 async def _take_plan(work: Work) -> None:

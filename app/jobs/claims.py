@@ -161,7 +161,7 @@ async def close(claim: Claim) -> bool:
 async def release(job_id: str, claim_number: int) -> bool:
     """Let a claimed job wait again, without touching its run.  False if it was claimed anew meanwhile."""
     job = Job.filter(id=job_id, claim=claim_number, closed_at=None)
-    return bool(await job.update(worker_id=None, lapsed=False))
+    return bool(await job.update(worker_id=None, lapsed=False, queued_at=clock.now()))
 
 
 async def lapse(job: Job) -> bool:

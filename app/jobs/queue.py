@@ -14,10 +14,11 @@ from app.jobs.models import Counter, Job
 async def put(
     *, run_id: str, organization_id: str, phase: str, priority: int, engine: str, terraform_version: str
 ) -> Job:
-    """Let a phase of a run wait for a slot.  One that was claimed before keeps its number, hence its place."""
+    """Let a phase of a run wait for a slot.  One that was claimed before keeps its number, hence its place, and waits
+    since now."""
     job = await Job.filter(run_id=run_id, phase=phase, closed_at=None).first()
     if job is not None:
-        await Job.filter(id=job.id).update(worker_id=None, lapsed=False)
+        await Job.filter(id=job.id).update(worker_id=None, lapsed=False, queued_at=clock.now())
         return job
     return await Job.create(
         id=ids.new("job"),

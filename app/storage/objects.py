@@ -56,8 +56,11 @@ async def put(
     data_key = secrets.token_bytes(crypto.DATA_KEY)
     stored.key_id, stored.wrapped_key = crypto.wrap(data_key, context=_context(stored))
     intake = _Intake(stored, crypto.SealingStream(data_key, context=_context(stored)), limit)
-    with measures.timed(measures.objects.labels("put")):
-        await _opened().put(_name(stored), intake.pieces(chunks))
+    started = clock.monotonic()
+    try:
+        await _opened().put(_name(stored), intake.awaited(intake.pieces(chunks)))
+    finally:
+        measures.objects.labels("put").observe(clock.monotonic() - started - intake.seconds)
     return stored
 
 
@@ -88,13 +91,13 @@ async def read(stored: StoredObject) -> bytes:
 async def delete(stored: StoredObject) -> None:
     """Forget the row, then the bytes.  Call it after the transaction that took away what referred to it."""
     await StoredObject.filter(id=stored.id).delete()
-    with measures.timed(measures.objects.labels("delete")):
-        await _opened().delete(_name(stored))
+    await delete_bytes(stored)
 
 
 async def delete_bytes(stored: StoredObject) -> None:
     """Drop the bytes of an object whose row was never saved."""
-    await _opened().delete(_name(stored))
+    with measures.timed(measures.objects.labels("delete")):
+        await _opened().delete(_name(stored))
 
 
 async def abandon(stored: StoredObject) -> None:
@@ -105,7 +108,7 @@ async def abandon(stored: StoredObject) -> None:
     state.
     """
     if not await StoredObject.filter(id=stored.id).exists():
-        await _opened().delete(_name(stored))
+        await delete_bytes(stored)
 
 
 async def rewrap(limit: int = 500) -> int:
@@ -130,8 +133,17 @@ class _Intake:
         self._sealing = sealing
         self._limit = limit
         self._size = 0
+        self.seconds = 0.0
+        """How long the store waited for the content: a slow upload is no slow store."""
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
+
+    async def awaited(self, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        since = clock.monotonic()
+        async for piece in pieces:
+            self.seconds += clock.monotonic() - since
+            yield piece
+            since = clock.monotonic()
 
     async def pieces(self, chunks: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
         async for plain in _regular(chunks):

@@ -76,3 +76,28 @@ async def test_no_line_is_there_twice(client: Client) -> None:
     assert len(series) == len(set(series))
     types = [line for line in lines if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_nothing_a_client_invents_becomes_a_series(client: Client) -> None:
+    async def odd(number: int) -> None:
+        await client.get(f"/workspaces/ws-{number}")
+        await client.get(f"//somewhere/{number}")
+        await client.request(f"BREW{number}", "/ping")
+        await client.get(f"/organizations/none-{number}/workspaces?search[name]={number}")
+        await client.get("/ping", headers={"user-agent": f"agent {number}", "terraform-version": str(number)})
+
+    await odd(0)
+    before = set(await scraped(client))
+    for number in range(1, 20):
+        await odd(number)
+    assert set(await scraped(client)) == before
+
+
+async def test_only_statuses_classes_and_our_own_names_are_labels(client: Client) -> None:
+    """What grows with an installation (organizations, workspaces, runs, users) is no label."""
+    bounded = {"route", "method", "status", "statement", "operation", "phase", "chore", "outcome", "class", "le"}
+    bounded |= {"takes_jobs", "worker"}
+    ours = {name: labels for name, labels in await scraped(client) if name.startswith("stateroom_")}
+    assert ours
+    assert {label for labels in ours.values() for label, _ in labels} <= bounded
