@@ -76,14 +76,21 @@ def _told(job: Job) -> dict[str, Any]:
 def _lines(found: dict[str, Any]) -> list[str]:
     from app.cli.runs import printable
 
-    lines = [f"{len(found['workers'])} workers, {sum(one['slots'] for one in found['workers'])} slots"]
+    slots = sum(one["slots"] for one in found["workers"])
+    lines = [f"{counted(len(found['workers']), 'worker')}, {counted(slots, 'slot')}"]
     lines += [f"  {one['name']}  {one['problem'] or 'takes jobs'}" for one in found["workers"]]
     lines.append(f"{len(found['running'])} running")
     lines += [f"  {_line(job)}{'  its worker is lost' if job['lost'] else ''}" for job in found["running"]]
     lines.append(f"{found['waiting-count']} waiting")
     for job in found["waiting"]:
         lines += [f"  {job['position']}. {_line(job)}", f"     {printable(job['why'])}"]
+    if more := found["waiting-count"] - len(found["waiting"]):
+        lines.append(f"  and {more} more; --limit shows them")
     return lines
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _line(job: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,25 +37,34 @@ def runs(
     found = opening.run(data, listed(org, workspace, _statuses(status), limit))
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    for run in found:
-        typer.echo(
-            f"{run['id']}  {run['created-at'][:19]}  {run['organization']}/{run['workspace']}  {run['status']}"
-            f"  {printable(run['message'])}"
-        )
+    elif found:
+        typer.echo("\n".join(_lines(found)))
+    else:
+        typer.echo("No such runs." if org or workspace or status else "No runs yet.", err=True)
+
+
+def _lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Columns as wide as what stands in them, and below a run that waits its reason."""
+    rows = [(run["id"], run["created-at"], f"{run['organization']}/{run['workspace']}", run["status"]) for run in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for run, row in zip(found, rows, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join([*cells, printable(run["message"])]).rstrip()
         if run["waiting-for"]:
-            typer.echo(f"    {printable(run['waiting-for'])}")
+            yield f"    {printable(run['waiting-for'])}"
 
 
 async def listed(
     organization: str | None, workspace: str | None, statuses: list[str] | None, limit: int
 ) -> list[dict[str, Any]]:
+    """The runs themselves.  An organization that is not there is an error: a wrong name is no empty list."""
+    from app import organizations
     from app.access.actors import SYSTEM
     from app.runs import visible, waiting
 
     found = visible(SYSTEM)
     if organization is not None:
-        found = found.filter(organization__name=organization)
+        found = found.filter(organization_id=(await organizations.find(SYSTEM, organization)).id)
     if workspace is not None:
         found = found.filter(workspace__name=workspace)
     if statuses is not None:

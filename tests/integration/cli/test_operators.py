@@ -75,3 +75,29 @@ async def test_both_commands_speak_to_people_and_to_programs(opened: Settings, p
     assert refused.returncode == 1
     assert "there is no such status" in refused.stderr
     assert (await Run.get(id=run.id)).status == "plan_queued"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_an_empty_installation_says_so_and_a_wrong_name_is_no_empty_list(opened: Settings, parts: Parts) -> None:
+    async def ended(*arguments: str) -> tuple[int, str, str]:
+        place = ("--data", str(opened.data_dir))
+        done = await asyncio.to_thread(stateroom, *arguments, *place, **parts.environment)
+        return done.returncode, done.stdout, done.stderr
+
+    assert await ended("runs") == (0, "", "No runs yet.\n")
+    assert await ended("runs", "--json") == (0, "[]\n", "")
+    assert await ended("runs", "--workspace", "nowhere") == (0, "", "No such runs.\n")
+    status, listed, said = await ended("runs", "--org", "nobody")
+    assert (status, listed) == (1, "")
+    assert "nobody" in said
+    assert await ended("queue") == (0, "0 workers, 0 slots\n0 running\n0 waiting\n", "")
+    shown = json.loads((await ended("queue", "--json"))[1])
+    assert shown == {"workers": [], "running": [], "waiting": [], "waiting-count": 0}
+
+
+@pytest.mark.usefixtures("opened")
+async def test_what_the_limit_hides_is_counted() -> None:
+    await crowd(await factories.make_organization("acme"), 3)
+    lines = queue_command._lines(await queue_command.gathered(2))
+    assert lines[2] == "3 waiting"
+    assert lines[-1] == "  and 1 more; --limit shows them"
