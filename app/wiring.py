@@ -6,13 +6,13 @@ Called once by each entry point.  A listener may hear an event twice and does no
 from __future__ import annotations
 
 from app import bell, configurations, events, runs, states, tool_versions
-from app.runs import queue, uploads, wishes
+from app.runs import queue, triggering, uploads, wishes
 from app.workspaces import locking, versions
 
 
 def connect() -> None:
     """Say who listens."""
-    events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied)
+    events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied, triggering.fire)
     events.when_run_is_wished(wishes.tell)
     events.when_workspace_frees(queue.advance)
     configurations.uploaded.when(uploads.queue_uploaded)

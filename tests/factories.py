@@ -19,8 +19,8 @@ from app.jobs.claims import Claimed
 from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.projects.models import Project
-from app.runs import RunOptions, moves
-from app.runs.models import Plan, Run
+from app.runs import RunOptions, moves, triggers
+from app.runs.models import Plan, Run, RunTrigger
 from app.secret import Secret
 from app.variables.models import Variable
 from app.workspaces.models import Workspace
@@ -140,3 +140,19 @@ async def plan(run: Run, *, changes: bool = True) -> Run:
     await Plan.filter(run_id=run.id).update(log_closed_at=clock.now())
     await claims.close(claimed.claim)
     return run
+
+
+async def apply(run: Run) -> Run:
+    """Carry out *run*, which applies by itself, to its end without a worker."""
+    await plan(run)
+    claimed = await take_job()
+    assert (claimed.job.run_id, claimed.job.phase) == (run.id, "apply")
+    await run.refresh_from_db()
+    await moves.move(run, "start", claim=claimed.claim)
+    await moves.move(run, "finish", claim=claimed.claim)
+    await claims.close(claimed.claim)
+    return run
+
+
+async def make_run_trigger(source: Workspace, target: Workspace) -> RunTrigger:
+    return await triggers.create(SYSTEM, target, source)

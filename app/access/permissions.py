@@ -49,6 +49,8 @@ WORKSPACE_ACTIONS: dict[str, Level] = {
     "state:write": Level.WRITE,
     "variable:read": Level.READ,
     "variable:write": Level.WRITE,
+    "run-trigger:read": Level.READ,
+    "run-trigger:manage": Level.ADMIN,
 }
 
 #: What can be done to an organization; until there are teams its members may all of it.

@@ -50,6 +50,8 @@ class RunOptions:
     trigger_reason: str = "manual"
     #: Refuse if the configuration has a run already: what was announced twice is queued once.
     only_first: bool = False
+    #: The run whose apply a run trigger follows: it queues one in each workspace, however often it is told.
+    triggering_run: Run | None = None
 
 
 async def create(
@@ -98,6 +100,8 @@ async def create(
         target_addrs=options.target_addrs,
         replace_addrs=options.replace_addrs,
         created_by_id=actor.id,
+        triggering_run_id=options.triggering_run.id if options.triggering_run else None,
+        triggering_source_id=options.triggering_run.workspace_id if options.triggering_run else None,
         created_at=clock.now(),
     )
     async with in_transaction():
@@ -137,6 +141,9 @@ async def _store(actor: Actor, run: Run, values: list[Value], *, only_first: boo
         raise Conflict("The workspace was deleted meanwhile.")
     if only_first and await Run.filter(configuration_version_id=run.configuration_version_id).exists():
         raise Conflict("The configuration has its run already.")
+    triggered = Run.filter(workspace_id=run.workspace_id, triggering_run_id=run.triggering_run_id)
+    if run.triggering_run_id is not None and await triggered.exists():
+        raise Conflict(f"{run.triggering_run_id} has triggered its run here already.")
     run.number = workspace.run_count + 1
     run.stages = await stages.chosen(run, workspace)
     await run.save(force_create=True)

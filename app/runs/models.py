@@ -54,6 +54,8 @@ class Run(Model):
     failure = fields.TextField(null=True, description="why it ended errored, in a sentence")
     input_state_version_id = fields.CharField(max_length=32, null=True)
     created_by_id = fields.CharField(max_length=32, null=True)
+    triggering_run_id = fields.CharField(max_length=32, null=True, description="whose apply a run trigger followed")
+    triggering_source_id = fields.CharField(max_length=32, null=True, description="that run's workspace")
     confirmed_by_id = fields.CharField(max_length=32, null=True)
     canceled_by_id = fields.CharField(max_length=32, null=True)
     cancel_requested_at = fields.DatetimeField(null=True)
@@ -72,6 +74,25 @@ class Run(Model):
             Index(fields=("organization_id", "status", "created_at", "id")),
             Index(fields=("configuration_version_id",)),
         ]
+
+
+class RunTrigger(Model):
+    """Each apply in `sourceable` queues a run in `workspace`."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    workspace_id: str
+    sourceable_id: str
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField(
+        "models.Workspace", related_name="inbound_run_triggers"
+    )
+    sourceable: fields.ForeignKeyRelation = fields.ForeignKeyField(
+        "models.Workspace", related_name="outbound_run_triggers"
+    )
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "run_triggers"
+        indexes = [Index(fields=("sourceable_id", "created_at"))]
 
 
 class RunSnapshot(Model):

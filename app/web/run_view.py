@@ -9,9 +9,10 @@ from app import access, clock, links
 from app.access.actors import Actor
 from app.access.permissions import grants
 from app.organizations.models import Organization
-from app.runs import lifecycle, logs, phase_status, timeline, waiting
+from app.runs import lifecycle, logs, phase_status, timeline, triggering, waiting
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
 from app.runs.statuses import ROWS, Row, Status
+from app.runs.triggering import Followed
 from app.runs.waiting import Waiting
 from app.web import words
 from app.web.words import moment
@@ -164,6 +165,9 @@ class RunView:
     holder: Run | None = None
     events: list[Said] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
+    #: The run whose apply this one followed, its workspace loaded.
+    source: Run | None = None
+    triggers: list[Followed] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -266,6 +270,8 @@ async def gather(actor: Actor, run: Run) -> RunView:
     view = RunView(actor, workspace.organization, workspace, run, plan, apply, reason, names, holder)
     view.events = _said(events, comments, names)
     view.stages = [await _stage(view, phase) for phase in view.phases]
+    view.source = await triggering.source_of(actor, run)
+    view.triggers = await triggering.followed(actor, run) if triggering.is_followed(run) else []
     return view
 
 

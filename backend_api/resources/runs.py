@@ -80,6 +80,15 @@ def _told(reason: Waiting | None) -> dict[str, Any] | None:
     return {"reason": reason.reason, "sentence": sentence, "ahead": reason.ahead, "since": reason.since}
 
 
+async def _source_names(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
+    wanted = {run.triggering_source_id for run in things if run.triggering_source_id is not None}
+    if not wanted:
+        return {}
+    found = workspaces.visible(view.actor).filter(id__in=list(wanted))
+    names: dict[Any, str] = {workspace.id: workspace.name for workspace in await found}
+    return {run.id: names.get(run.triggering_source_id) for run in things}
+
+
 class RunResource(Resource):
     type = "runs"
     path = "/api/v2/runs/{id}"
@@ -91,6 +100,7 @@ class RunResource(Resource):
     message = Attribute(type=str | None, writable=True)
     source = Attribute(type=str)
     trigger_reason = Attribute(type=str)
+    triggering_source_name = Attribute(loader=_source_names, type=str | None)
     terraform_version = Attribute(type=str | None, writable=True, doc="may be sent with `plan-only` alone")
     engine = Attribute(type=str, doc="`terraform` or `opentofu`; an attribute of ours")
     has_changes = Attribute(type=bool)
@@ -124,6 +134,8 @@ class RunResource(Resource):
     apply = ToOne("applies", lambda run: ids.apply_id(run.id))
     configuration_version = ToOne("configuration-versions", writable=True)
     input_state_version = ToOne("state-versions")
+    triggering_source = ToOne("workspaces")
+    triggering_run = ToOne("runs")
     created_by = ToOne("users")
     confirmed_by = ToOne("users")
     canceled_by = ToOne("users")

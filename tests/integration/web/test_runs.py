@@ -343,3 +343,23 @@ async def test_a_run_canceled_before_it_began_ends_its_stream(alice: Browser, ru
     await runs.cancel(SYSTEM, run)
     reader = await watch(run, owner)
     assert (await reader.to_the_end()).endswith("event: ended\ndata:\n\n")
+
+
+async def test_the_page_names_what_an_apply_followed_and_what_follows_it(
+    alice: Browser, organization: Organization, workspace: Workspace
+) -> None:
+    app = await factories.make_workspace(organization, "app")
+    await factories.make_configuration_version(app, auto_queue_runs=False)
+    empty = await factories.make_workspace(organization, "empty")
+    for target in (app, empty):
+        await factories.make_run_trigger(workspace, target)
+    source = await factories.make_run(workspace, auto_apply=True)
+    assert "Its apply triggers app , empty (no run: it has no configuration yet)" in text(
+        await alice.get(page_of(source))
+    )
+    await factories.apply(source)
+    triggered = await Run.get(triggering_run_id=source.id)
+    assert f"Its apply triggers app {triggered.id} , empty" in text(await alice.get(page_of(source)))
+    page = await alice.get(links.run("acme", "app", triggered.id))
+    assert f"Triggered by network {source.id}" in text(page)
+    assert f'href="{page_of(source)}"' in page.text
