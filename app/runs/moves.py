@@ -66,7 +66,7 @@ async def speak(
 async def note(run: Run, action: str, *, by: Actor, description: str = "", comment: str | None = None) -> RunEvent:
     """Record something that happened to *run* without moving it, inside the caller's transaction."""
     await Run.filter(id=run.id).update(event_count=F("event_count") + 1)
-    await run.refresh_from_db(fields=["event_count"])
+    await run.refresh_from_db(fields=["event_count", "status", "status_timestamps"])
     return await _record(run, action, by, description, comment)
 
 

@@ -191,6 +191,13 @@ def test_a_plan_queued_again_forgets_that_it_ran() -> None:
     assert "planning-at" not in lifecycle.stamped(run, Status.PLAN_QUEUED, "requeue")
 
 
+def test_a_plan_queued_again_by_a_late_clock_is_queued_no_earlier_than_it_ran() -> None:
+    run = a_run(Status.PLANNING, "plan-queued-at", "planning-at")
+    with clock.using(Backwards()):
+        stamps = lifecycle.stamped(run, Status.PLAN_QUEUED, "requeue")
+    assert stamps["plan-queued-at"] == run.status_timestamps["planning-at"]
+
+
 CLOSED = datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
