@@ -57,6 +57,7 @@ CHORES = {
     "start pending runs": Chore(30, queue.advance_all),
     "say in logs why they wait": Chore(1, waiting_lines.write),
     "discard saved plans nobody confirmed": Chore(3600, actions.discard_expired),
+    "discard saved plans whose state moved": Chore(60, actions.discard_all_stale),
     "end abandoned logs": Chore(5, logs.end_abandoned),
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
     "read long states": Chore(2, processing.read_waiting),

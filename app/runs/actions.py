@@ -185,6 +185,14 @@ async def discard_stale(workspace_id: str) -> None:
                 await moves.move(run, "discard")
 
 
+async def discard_all_stale() -> None:
+    """`discard_stale` everywhere: who made a state current may have died before it could say so, and a plan may have
+    been saved only after that."""
+    saved = Run.filter(status=PLANNED_AND_SAVED, workspace__deleted_at=None).distinct()
+    for workspace_id in await saved.values_list("workspace_id", flat=True):
+        await discard_stale(str(workspace_id))
+
+
 async def discard_expired() -> int:
     """Discard the saved plans nobody confirmed in time.  How many there were."""
     until, count = clock.now() - timedelta(seconds=settings.current().saved_plan_life), 0

@@ -14,6 +14,8 @@ from app.jobs.models import Job
 from app.runs import moves, queue, waiting
 from app.runs.models import Run, RunEvent
 from app.settings import Settings
+from app.storage.database import in_transaction
+from app.worker import CHORES
 from app.workspaces.models import Workspace
 from tests import factories
 
@@ -246,3 +248,21 @@ async def test_a_saved_plan_goes_when_the_state_it_was_made_on_is_no_longer_curr
     await Workspace.filter(id=workspace.id).update(current_state_version_id="sv-other")
     await runs.discard_stale(workspace.id)
     assert await statuses(saved) == ["discarded"]
+
+
+async def test_a_saved_plan_whose_state_moved_unannounced_goes_with_the_next_sweep() -> None:
+    workspace, other = await factories.make_workspace(), await factories.make_workspace()
+    stale = await factories.plan(await factories.make_run(workspace, save_plan=True))
+    kept = await factories.plan(await factories.make_run(other, save_plan=True))
+    await Workspace.filter(id=workspace.id).update(current_state_version_id="sv-other")
+    await CHORES["discard saved plans whose state moved"].do()
+    assert await statuses(stale, kept) == ["discarded", "planned_and_saved"]
+
+
+async def test_a_comment_tells_the_status_the_run_has_and_not_what_its_writer_last_saw() -> None:
+    run = await factories.make_run()
+    seen = await Run.get(id=run.id)
+    await runs.cancel(SYSTEM, run)
+    async with in_transaction():
+        event = await moves.note(seen, "comment", by=SYSTEM, comment="Looks good.")
+    assert event.status == "canceled"
