@@ -80,7 +80,15 @@ SITE_ACTIONS = frozenset({"organization:create", "user:create"})
 
 #: What nobody else may even know of.
 HIDDEN_SITE_ACTIONS = frozenset(
-    {"tool-version:read", "tool-version:create", "tool-version:update", "tool-version:delete"}
+    {
+        "github-app:create",
+        "github-app:read",
+        "github-app:update",
+        "tool-version:create",
+        "tool-version:delete",
+        "tool-version:read",
+        "tool-version:update",
+    }
 )
 
 

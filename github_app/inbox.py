@@ -1,0 +1,104 @@
+"""Deliveries: stored once, whatever GitHub repeats, and kept until somebody has dealt with them."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from tortoise.exceptions import IntegrityError
+
+from app import clock, ids
+from app.storage import crypto
+from app.storage.database import in_transaction
+from github_app.models import Delivery, DeliveryBody, GitHubApp
+from github_app.payloads import Envelope, InstallationRef, Repository, Unreadable, read
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+RECEIVED, DONE, IGNORED, FAILED = "received", "done", "ignored", "failed"
+
+#: A longer body is packed, sealed and looked into by a thread: it would hold up everybody else.
+SHORT = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What came: GitHub's id of the delivery, the event's name, and the body as it came."""
+
+    guid: str
+    event: str
+    body: bytes
+
+
+async def store(app: GitHubApp, message: Message) -> Delivery:
+    """Keep *message*; when this returns it is not lost any more.
+
+    One that is there already is not stored again.  If it failed it is given another try, since that is what
+    somebody wants who asks GitHub to send it again.
+    """
+    known = await Delivery.get_or_none(app_id=app.id, guid=message.guid)
+    if known is None:
+        try:
+            return await _insert(app, message)
+        except IntegrityError:  # the same one, at the same time
+            known = await Delivery.get(app_id=app.id, guid=message.guid)
+    await again(known)
+    return known
+
+
+async def again(delivery: Delivery) -> None:
+    """Let one that failed be processed once more."""
+    failed = Delivery.filter(id=delivery.id, state=FAILED)
+    await failed.update(state=RECEIVED, tries=0, reason=None, ended_at=None)
+
+
+async def body_of(delivery: Delivery) -> bytes:
+    kept = await DeliveryBody.get(delivery_id=delivery.id)
+    return await _elsewhere(len(kept.sealed), _unpacked, delivery.id, bytes(kept.sealed))
+
+
+async def _insert(app: GitHubApp, message: Message) -> Delivery:
+    delivery_id, length = ids.new("github_delivery"), len(message.body)
+    about = await _elsewhere(length, _envelope, message.body)
+    sealed = await _elsewhere(length, _packed, delivery_id, message.body)
+    delivery = Delivery(id=delivery_id, app_id=app.id, guid=message.guid, event=message.event, state=RECEIVED)
+    delivery.action = about.action[:64] if about.action else None
+    delivery.installation_id = _number(about.installation)
+    delivery.repository_id = _number(about.repository)
+    delivery.received_at = clock.now()
+    async with in_transaction():
+        await delivery.save(force_create=True)
+        await DeliveryBody.create(delivery_id=delivery_id, sealed=sealed)
+        if app.heard_at is None:
+            await GitHubApp.filter(id=app.id, heard_at=None).update(heard_at=delivery.received_at)
+    return delivery
+
+
+def _envelope(body: bytes) -> Envelope:
+    """Where it belongs.  One that cannot be read belongs nowhere yet: it is kept, and fails where it is processed."""
+    try:
+        return read(Envelope, body)
+    except Unreadable:
+        return Envelope()
+
+
+def _number(of: InstallationRef | Repository | None) -> int | None:
+    return of.id if of is not None and 0 < of.id < 2**63 else None
+
+
+def _packed(delivery_id: str, body: bytes) -> bytes:
+    return crypto.seal(zlib.compress(body, 1), context=("github delivery", delivery_id))
+
+
+def _unpacked(delivery_id: str, sealed: bytes) -> bytes:
+    return zlib.decompress(crypto.open_sealed(sealed, context=("github delivery", delivery_id)))
+
+
+async def _elsewhere(length: int, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+    if length > SHORT:
+        return await asyncio.to_thread(work, *given, **named)
+    return work(*given, **named)
