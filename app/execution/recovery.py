@@ -147,7 +147,7 @@ async def adopt(work: Work) -> None:
         log.info("an apply was adopted", run=work.subject.run.id, pid=supervised.pid)
         result = await work.watch(supervised, identity.log_offset)
     else:
-        result = client.result_of(directory)
+        result = await asyncio.to_thread(client.result_of, directory)
         await work.catch_up(directory, identity.log_offset)
     await endings.conclude_apply(work, _explained(result))
 
@@ -184,7 +184,7 @@ async def _keep_state(path: Path) -> None:
     identity = control.identity(path)
     if identity is None or identity.phase != "apply":
         return
-    left = client.result_of(path).state
+    left = (await asyncio.to_thread(client.result_of, path)).state
     job = await Job.get_or_none(id=path.name.partition(".")[0])
     if left.left is not None and job is not None:
         run = await Run.get(id=job.run_id).select_related("workspace")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.errors import Invalid
 from app.execution.overrides import STRAY_DIRECTORY, STRAYS
+from app.supervisor.client import end_what_runs
 
 #: What tells a file that was written to from one that was not: when it was, its length, and which file it is.
 Print = tuple[int, int, int]
@@ -67,7 +68,8 @@ class Workdir:
         return root
 
     def remove(self) -> None:
-        """Take it away, whatever the run made of it; nothing is done if it is gone."""
+        """Take it away, whatever the run made of it and whatever still runs in it; nothing is done if it is gone."""
+        end_what_runs(self.control)
         _remove(self.control)
         self.remove_files()
 

@@ -85,7 +85,7 @@ class Bubblewrap:
                 hand_over(directory, self._uid)
 
     def close(self) -> None:
-        """Nothing: what ran in a sandbox ended with it."""
+        """Nothing: what ran in a sandbox, which is a pid namespace, ended with it."""
 
     def _owned(self) -> tuple[str, ...]:
         directories = self._spec.directories

@@ -10,7 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
-from app.supervisor import control, wire
+from app.supervisor import control, leftovers, sandbox, wire
 from app.supervisor.control import Identity
 from app.supervisor.spec import Result, Spec, StateResult
 from app.supervisor.statefile import newest_left
@@ -41,7 +41,7 @@ class Phase:
         if self._handle >= 0:
             await _readable(self._handle)
             self._let_go()
-        return result_of(self.control)
+        return await asyncio.to_thread(result_of, self.control)
 
     @property
     def is_over(self) -> bool:
@@ -93,10 +93,14 @@ def adopt(directory: str | Path) -> Phase | None:
 
 
 def result_of(directory: str | Path) -> Result:
-    """How a phase without a supervisor ended, be it by its own word or by what it left lying."""
+    """How a phase without a supervisor ended, be it by its own word or by what it left lying.
+
+    What it left running is ended first.
+    """
     path = Path(directory)
     if (found := control.result(path)) is not None:
         return found
+    end_what_runs(path)
     known = control.identity(path)
     log = path / control.LOG
     return Result(
@@ -105,6 +109,13 @@ def result_of(directory: str | Path) -> Result:
         log_length=log.stat().st_size if log.exists() else 0,
         state=StateResult() if known is None or known.phase == "plan" else _left(path, known),
     )
+
+
+def end_what_runs(directory: Path) -> None:
+    """End what a phase without a sandbox left running, whose supervisor died before it could do so itself."""
+    cli_config = sandbox.unsandboxed_cli_config(directory)
+    if os.path.exists(cli_config):
+        leftovers.end_marked(cli_config)
 
 
 def _left(path: Path, known: Identity) -> StateResult:

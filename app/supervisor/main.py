@@ -92,8 +92,9 @@ class Phase:
         except SandboxFailure as error:
             result = self._failed("sandbox", str(error))
         finally:
-            if self._sandbox is not None:
-                self._sandbox.close()
+            left = self._sandbox.close() if self._sandbox is not None else None
+        if left:
+            self._spool.say(f"\n{left}")
         return self._complete(result)
 
     def _prepare_and_run(self) -> Result:

@@ -65,17 +65,22 @@ def inside(
     """
     if kind == "bwrap":
         return BWRAP_INSIDE
-    own = os.path.join(directories.control, "unsandboxed")
+    cli_config = unsandboxed_cli_config(directories.control)
     return Inside(
         config=directories.config,
         state=directories.state,
         out=directories.out,
-        home=os.path.join(own, "home"),
-        cli_config=os.path.join(own, "cli.tfrc"),
+        home=os.path.join(os.path.dirname(cli_config), "home"),
+        cli_config=cli_config,
         mirror=mirror or "",
         run_mirror=run_mirror or "",
         providers=providers or "",
     )
+
+
+def unsandboxed_cli_config(control: str | os.PathLike[str]) -> str:
+    """Where a phase without a sandbox finds it, in a directory that is gone once all of the phase has ended."""
+    return os.path.join(control, "unsandboxed", "cli.tfrc")
 
 
 class Running(Protocol):
@@ -117,8 +122,8 @@ class Sandbox(Protocol):
         *serve* is given the socket on which the run's proxy is to listen, before it runs.
         """
 
-    def close(self) -> None:
-        """Take back the directories, and end whatever still runs in them."""
+    def close(self) -> Problem | None:
+        """End whatever the run left running, however it went away from terraform; what could not be ended, if any."""
 
 
 def proxy_environment(port: int) -> dict[str, str]:

@@ -12,8 +12,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from app.supervisor import namespaces
-from app.supervisor.sandbox import Inside, Serve, exit_code, inside, proxy_environment
+from app.supervisor import leftovers, namespaces
+from app.supervisor.sandbox import Inside, Problem, Serve, exit_code, inside, proxy_environment
 from app.supervisor.spec import Spec
 
 _OURS = Path("/proc/self/comm").read_text()
@@ -32,8 +32,13 @@ class Unsandboxed:
         with open(self.inside.cli_config, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(self._spec.tools.cli_config)
 
-    def close(self) -> None:
+    def close(self) -> Problem | None:
+        left = leftovers.end_below_me(self.inside.cli_config)
         shutil.rmtree(self._own, ignore_errors=True)
+        if not left:
+            return None
+        pids = ", ".join(map(str, sorted(left)))
+        return f"Processes that this run started could not be ended and go on on the worker: {pids}. End them by hand."
 
     def start(
         self, program: Sequence[str], environment: Mapping[str, str], serve: Serve, *, document: bool = False
@@ -86,20 +91,14 @@ class Running:
         return True
 
     def destroy(self) -> None:
-        """The session it was given, and whatever left that and came to us when its parent died."""
+        """The session it was given; whatever left that is ended when the sandbox is closed."""
         for end in (os.killpg, os.kill):
             try:
                 end(self._terraform, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        for orphan in _children():
-            os.kill(orphan, signal.SIGKILL)
 
     def wait(self) -> int:
         _, status = os.waitpid(self._terraform, 0)
         os.close(self.ended)
         return exit_code(status)
-
-
-def _children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

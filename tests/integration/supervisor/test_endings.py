@@ -6,19 +6,21 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from app.supervisor import client
 from app.supervisor.client import Spawner, adopt
 from app.supervisor.control import JOURNAL, STDERR
-from app.supervisor.spec import Limits, Result, Spec
+from app.supervisor.spec import Limits, Spec
 from app.supervisor.statefile import State
 from tests.integration.supervisor.fake_api import FakeApi
 from tests.integration.supervisor.place import Place, running
@@ -68,11 +70,15 @@ DEAF = {
 }
 
 
-async def planned(place: Place, spawner: Spawner, configuration: dict[str, str]) -> Spec:
+#: How an apply ends that is ended so.
+ENDS = {"by itself": "finished", "interrupt": "canceled", "kill": "canceled", "supervisor killed": "lost"}
+
+
+async def planned(place: Place, spawner: Spawner, configuration: dict[str, str], **changes: Any) -> Spec:
     """The order of an apply whose plan has been made."""
-    plan = await spawner.launch(place.spec("plan", configuration), outlives_worker=False)
+    plan = await spawner.launch(place.spec("plan", configuration, **changes), outlives_worker=False)
     assert (await ended(plan)).has_changes is True, log(plan.control)
-    return place.spec("apply", configuration)
+    return place.spec("apply", configuration, **changes)
 
 
 @asynccontextmanager
@@ -248,17 +254,31 @@ async def test_an_interrupt_during_init_ends_after_it(place: Place, spawner: Spa
     assert [step.name for step in result.steps] in ([], ["init"])
 
 
-async def test_a_process_tree_ends_with_its_command(place: Place, spawner: Spawner) -> None:
-    leave = "for i in 1 2 3; do setsid sleep 302 3>&- & done; sleep 303 3>&- &"
-    script = f"exec 3>&1 >/dev/null 2>&1; {leave} echo left them >&3"
-    configuration = running(script)
-    spec = await planned(place, spawner, configuration)
+@pytest.mark.parametrize("sandbox", ["bwrap", "none"])
+@pytest.mark.parametrize("end", ["by itself", "interrupt", "kill", "supervisor killed"])
+async def test_nothing_that_a_command_forked_outlives_its_run(
+    place: Place, spawner: Spawner, sandbox: Literal["bwrap", "none"], end: str
+) -> None:
+    one, other, unmarked, last = (f"sleep {secrets.randbelow(10**9)}" for _ in range(4))
+    leave = f"{one} & setsid {other} & (setsid sh -c '{other} &' &); "
+    if end != "supervisor killed":  # what is neither below anybody nor marked nobody can know, without a sandbox
+        leave += f"(setsid env -i {unmarked} &); "
+    stay = "" if end == "by itself" else f"; trap '' INT TERM; {last}"
+    configuration = running(f"exec 3>&1 >/dev/null 2>&1; {{ {leave}}} 3>&-; echo le''ft them >&3{stay}")
+    spec = await planned(place, spawner, configuration, sandbox=sandbox)
     phase = await spawner.launch(spec, outlives_worker=True)
     await until_log_says(spec.directories.control, "left them")
-    result: Result = await ended(phase)
-    assert result.outcome == "finished", log(spec.directories.control)
+    if end == "interrupt":
+        phase.interrupt()
+    elif end == "kill":
+        phase.kill()
+    elif end == "supervisor killed":
+        assert _processes_with(one, other)
+        os.kill(phase.pid, signal.SIGKILL)
+    result = await ended(phase)
+    assert result.outcome == ENDS[end], log(spec.directories.control)
+    await until(lambda: not _processes_with(one, other, unmarked, last), "all it forked has gone")
     assert descendants(phase.pid) == []
-    assert not _processes_with("sleep 302", "sleep 303")
 
 
 def _processes_with(*commands: str) -> list[str]:
