@@ -26,7 +26,7 @@ from app.execution.slot import Doorbell, Gate, Slot
 from app.execution.station import Station, uid_of
 from app.execution.toolbox import Toolbox, read_indexes
 from app.jobs import workers
-from app.runs import actions, logs, moves, queue, wishes
+from app.runs import actions, deletion, logs, moves, queue, wishes
 from app.settings import Settings
 from app.states import history, processing
 from app.storage import database, keys, migrating, objects, streams
@@ -55,6 +55,7 @@ class Chore:
 CHORES = {
     "announce what nobody announced": Chore(30, moves.announce_forgotten),
     "start pending runs": Chore(30, queue.advance_all),
+    "end the runs of deleted workspaces": Chore(30, deletion.end_forgotten),
     "say in logs why they wait": Chore(1, waiting_lines.write),
     "discard saved plans nobody confirmed": Chore(3600, actions.discard_expired),
     "discard saved plans whose state moved": Chore(60, actions.discard_all_stale),

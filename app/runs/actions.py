@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from tortoise.queryset import QuerySet
 
@@ -12,8 +11,8 @@ from app import clock, events, settings
 from app.access.actors import Actor, Kind
 from app.access.permissions import Level, Place, level_of, require
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.jobs import queue as jobs
 from app.runs import lifecycle, moves, queue
+from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
 from app.runs.statuses import PENDING, PLANNED_AND_SAVED
 from app.storage import hot
@@ -84,23 +83,8 @@ async def cancel(actor: Actor, run: Run, comment: str | None = None) -> None:
         return
     if not lifecycle.is_cancelable(run):
         raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled.")
-    now = clock.now()
-    wish: dict[str, Any] = {
-        "cancel_requested_at": now,
-        "force_cancel_available_at": now + timedelta(seconds=settings.current().force_cancel_cooloff),
-        "canceled_by_id": actor.id,
-    }
     async with in_transaction():
-        await Workspace.filter(id=workspace.id).select_for_update().only("id").first()
-        phase = lifecycle.phase_at_hand(run)
-        if phase is not None and await jobs.is_claimed(run.id, phase):
-            unmoved = Run.filter(id=run.id, status=run.status, cancel_requested_at=None)
-            if not await unmoved.update(**wish):
-                raise Conflict(f"{run.id} moved on meanwhile. Look at it again, then decide.")
-            run.update_from_dict(wish)
-            spoken = [await moves.note(run, "cancel", by=actor, comment=comment)]
-        else:
-            spoken = await moves.speak(run, "stop", by=actor, comment=comment, **wish)
+        spoken = await cancel_within(run, by=actor, comment=comment)
     await moves.announce(spoken)
     await events.run_wished.announce(run)
 

@@ -15,15 +15,15 @@ from app.workspaces.models import Workspace
 
 #: How many passing runs are let go in one transaction; a sweep or the next event takes the rest.
 BATCH = 100
-#: The workspaces in which a run is pending: a step through the index for each, not for each run.
-_WITH_PENDING = """
+#: The workspaces in which a run has a status: a step through the index for each, not for each run.
+_WITH = """
 WITH RECURSIVE found(id) AS (
     SELECT (SELECT min(workspace_id) FROM runs WHERE status = {0})
     UNION ALL
     SELECT (SELECT min(workspace_id) FROM runs WHERE status = {0} AND workspace_id > found.id)
     FROM found WHERE found.id IS NOT NULL
 )
-SELECT id FROM found WHERE id IS NOT NULL
+SELECT found.id FROM found JOIN workspaces ON workspaces.id = found.id WHERE workspaces.deleted_at {1}
 """
 
 
@@ -58,9 +58,15 @@ async def advance_within(workspace: Workspace) -> list[RunEvent]:
 
 async def advance_all() -> None:
     """`advance` every workspace in which something is pending; for the start of a worker and a slow sweep."""
-    statement = _WITH_PENDING.format("?1" if database.dialect() == "sqlite" else "$1")
-    for row in await database.client().execute_query_dict(statement, [PENDING.value]):
-        await advance(row["id"])
+    for workspace_id in await workspaces_with(PENDING):
+        await advance(workspace_id)
+
+
+async def workspaces_with(status: str, *, deleted: bool = False) -> list[str]:
+    """The workspaces in which a run is *status*: those there are, or the *deleted* ones."""
+    mark = "?1" if database.dialect() == "sqlite" else "$1"
+    statement = _WITH.format(mark, "IS NOT NULL" if deleted else "IS NULL")
+    return [row["id"] for row in await database.client().execute_query_dict(statement, [str(status)])]
 
 
 async def on_move(event: RunEvent) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tortoise.exceptions import IntegrityError
 
-from app import clock, ids
+from app import clock, events, ids
 from app.access.actors import Actor
 from app.access.permissions import require, require_in_organization
 from app.errors import Conflict, Invalid
@@ -98,10 +98,11 @@ async def update(
 
 async def delete(actor: Actor, workspace: Workspace) -> None:
     """Delete *workspace* whatever it manages.  Its row and its states stay for a while; its name is free at
-    once."""
+    once, and its runs that wait are ended.  Refused while a run holds it or a worker is at one of its runs."""
     await require(actor, "workspace:force-delete", workspace)
     async with in_transaction():
         await _delete(await _locked(workspace))
+    await events.workspace_deleted.announce(workspace.id)
 
 
 async def safe_delete(actor: Actor, workspace: Workspace) -> None:
@@ -123,6 +124,7 @@ async def safe_delete(actor: Actor, workspace: Workspace) -> None:
                 " (terraform destroy), or force the deletion and leave them without a state."
             )
         await _delete(fresh)
+    await events.workspace_deleted.announce(workspace.id)
 
 
 async def _delete(workspace: Workspace) -> None:
@@ -131,14 +133,16 @@ async def _delete(workspace: Workspace) -> None:
             f"The workspace {workspace.name} is locked by Run {workspace.locked_by_run_id}. Discard or cancel that"
             " run first, or wait for its end, then delete the workspace."
         )
-    working = await workspace.runs.filter(jobs__id__isnull=False, jobs__closed_at=None).first()
+    working = await workspace.runs.filter(jobs__worker_id__isnull=False, jobs__closed_at=None).first()
     if working is not None:
         raise Conflict(
             f"Run {working.id} of the workspace {workspace.name} is being processed. Cancel it first, or wait for its"
             " end, then delete the workspace."
         )
     now = clock.now()
-    await Workspace.filter(id=workspace.id).update(deleted_at=now, updated_at=now)
+    await Workspace.filter(id=workspace.id).update(
+        deleted_at=now, updated_at=now, locked_by_user_id=None, locked_reason=None, locked_at=None
+    )
 
 
 async def _locked(workspace: Workspace) -> Workspace:

@@ -1,0 +1,54 @@
+"""What becomes of the runs of a workspace that was deleted: each of them ends, whatever it waits for.
+
+Nobody sees them any more, so they are ended in steps after the deletion.  Who dies in between leaves the rest to a
+sweep.
+"""
+
+from __future__ import annotations
+
+from app import events
+from app.runs import lifecycle, moves, queue
+from app.runs.canceling import cancel_within
+from app.runs.models import Run, RunEvent
+from app.storage.database import in_transaction
+from app.workspaces.models import Workspace
+
+#: How many are ended in one transaction.
+BATCH = 100
+
+
+async def end_runs(workspace_id: str) -> None:
+    """End every run of a deleted workspace; one that a worker has is canceled, and its worker hears of it.
+
+    Safe to call at any time: where the workspace lives, or nothing is left, it does nothing.
+    """
+    while await _end_some(workspace_id):
+        pass
+
+
+async def end_forgotten() -> None:
+    """`end_runs` of every workspace whose deletion was not seen through."""
+    for status in sorted(lifecycle.GROUPS["non_final"]):
+        for workspace_id in await queue.workspaces_with(status, deleted=True):
+            await end_runs(workspace_id)
+
+
+async def _end_some(workspace_id: str) -> bool:
+    async with in_transaction():
+        gone = Workspace.filter(id=workspace_id, deleted_at__isnull=False)
+        if await gone.select_for_update().only("id").first() is None:
+            return False
+        unended = Run.filter(workspace_id=workspace_id, status__in=lifecycle.GROUPS["non_final"])
+        found = await unended.filter(cancel_requested_at=None).order_by("number").limit(BATCH)
+        spoken = [event for run in found for event in await _end(run)]
+    await moves.announce(spoken)
+    for run in found:
+        if not lifecycle.is_final(run):
+            await events.run_wished.announce(run)
+    return bool(found)
+
+
+async def _end(run: Run) -> list[RunEvent]:
+    if lifecycle.is_discardable(run):
+        return await moves.speak(run, "discard")
+    return await cancel_within(run)
