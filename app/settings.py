@@ -301,6 +301,11 @@ def current() -> Settings:
     return _current or load()
 
 
+def loaded() -> Settings | None:
+    """Those in force, if any were read yet: for what may not fail over them."""
+    return _current
+
+
 def unknown(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}

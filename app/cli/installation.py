@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli import certificates, client_files, firststart, instance, private_files, processes
+from app.cli import certificates, client_files, firststart, instance, private_files, processes, saying
 from app.cli.processes import Manager, Program
 from app.settings import Settings, load
 from app.storage import valkey
@@ -58,7 +58,7 @@ def run(settings: Settings, organization: str | None) -> int:
     programs = tuple(_programs(settings, made, handed, workers_umask))
     manager = Manager(
         programs,
-        say=say,
+        say=partial(saying.say, log_format=settings.log_format),
         ready=ready,
         when_ready=lambda: _announce(settings, link),
         trouble=lambda: _no_room(settings.data_dir),
@@ -75,15 +75,13 @@ def _no_room(directory: Path) -> str | None:
     return f"the disk that holds {directory} is full. Free some space, or choose another directory with --data."
 
 
-def say(line: str) -> None:
-    print(f"stateroom: {line}", file=sys.stderr, flush=True)
-
-
 def _announce(settings: Settings, link: str | None) -> None:
     print(f"ready {settings.external_url}", flush=True)
-    if link:
+    say = partial(saying.say, log_format=settings.log_format)
+    if link and settings.log_format == "text":  # else it goes where logs are kept, and the link is a secret
         say(f"sign in as admin, once, within the hour: {link}")
-        say(f"another link: stateroom user login-link --data {settings.data_dir}")
+    if link:
+        say(f"a link to sign in with: stateroom user login-link --data {settings.data_dir}")
     say(f'terraform, in another shell: eval "$(stateroom env --data {settings.data_dir})"')
 
 

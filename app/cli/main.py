@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import doctor, env, migrate, organizations, queue, runs, serve, tokens, up, users, worker
+from app.cli import doctor, env, migrate, organizations, queue, runs, saying, serve, tokens, up, users, worker
 from app.errors import StateroomError
 
 app = typer.Typer(
@@ -50,7 +50,15 @@ def main() -> None:
 
 
 def complain(error: StateroomError) -> None:
-    print(f"stateroom: {error.sentence}", file=sys.stderr, flush=True)
+    saying.say(error.sentence, log_format())
+
+
+def log_format() -> str:
+    """That of the settings, once a command has loaded some: what is wrong may be the settings."""
+    from app import settings
+
+    known = settings.loaded()
+    return known.log_format if known is not None else "text"
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ import asyncio
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import diagnostics
-from app.cli import serve
+from app.cli import saying, serve
 from app.errors import StateroomError
 from app.settings import Settings
 
@@ -104,10 +104,10 @@ def _application(settings: Settings) -> ASGIApp:
         try:
             await app(scope, receive, without_trace)
         except StateroomError as error:
-            print(f"stateroom: {error.sentence}", file=sys.stderr, flush=True)
+            saying.say(error.sentence, settings.log_format)
             raise
         except Exception:
-            traceback.print_exc()
+            structlog.get_logger("stateroom").exception("the web cannot start")
             raise
 
     return explained

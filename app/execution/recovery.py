@@ -22,7 +22,7 @@ from app.execution.station import Station
 from app.execution.work import Overtaken, Work
 from app.execution.workdir import Workdir
 from app.jobs import claims
-from app.jobs.claims import Lost, Watch
+from app.jobs.claims import Claimed, Lost, Watch
 from app.jobs.models import Job
 from app.runs import lifecycle
 from app.runs.models import Run
@@ -119,19 +119,27 @@ async def come_back(station: Station) -> list[Work]:
     is cleared away.  Gives the applies that slots are to look after."""
     kept = []
     for claimed in await claims.take_over(station.worker_id):
-        subject = await subject_of(claimed.job)
-        directory = _last_directory(station, claimed.job.id)
-        work = Work(subject, claimed.claim, station, slot=0, adopted=directory)
-        if lifecycle.queued_phase(subject.run) == claimed.job.phase:
-            await claims.release(claimed.job.id, claimed.claim.number)
-        elif lifecycle.running_phase(subject.run) != claimed.job.phase:
-            await endings.leave(work)
-        elif claimed.job.phase != "apply":
-            await _take_plan(work)
-        else:
-            kept.append(work)
+        with structlog.contextvars.bound_contextvars(run=claimed.job.run_id, job=claimed.job.id):
+            if (work := await _come_back_to(claimed, station)) is not None:
+                kept.append(work)
     await _clear(station, kept)
     return kept
+
+
+async def _come_back_to(claimed: Claimed, station: Station) -> Work | None:
+    """End what can be ended of a job of our own; the apply that a slot is to look after."""
+    subject = await subject_of(claimed.job)
+    directory = _last_directory(station, claimed.job.id)
+    work = Work(subject, claimed.claim, station, slot=0, adopted=directory)
+    if lifecycle.queued_phase(subject.run) == claimed.job.phase:
+        await claims.release(claimed.job.id, claimed.claim.number)
+    elif lifecycle.running_phase(subject.run) != claimed.job.phase:
+        await endings.leave(work)
+    elif claimed.job.phase != "apply":
+        await _take_plan(work)
+    else:
+        return work
+    return None
 
 
 async def adopt(work: Work) -> None:

@@ -142,16 +142,21 @@ class Slot:
                 await self.see_through(work, phases.carry_out)
         except Unavailable as error:
             # Nothing was done yet; without a lease that moves, the job will be taken from us and queued again.
-            log.warning("a claimed job could not be read", job=claimed.job.id, reason=error.sentence)
+            log.warning(
+                "a claimed job could not be read", run=claimed.job.run_id, job=claimed.job.id, reason=error.sentence
+            )
 
     async def see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
         """Run *phase* beside its lease; whichever ends first ends the other."""
         run, name, started = work.subject.run, work.subject.job.phase, clock.monotonic()
         with structlog.contextvars.bound_contextvars(run=run.id, job=work.claim.job_id):
+            log.info("a phase begins", phase=name, slot=self.number)
             try:
                 await self._see_through(work, phase)
             finally:
-                measures.phase.labels(name, run.status).observe(clock.monotonic() - started)
+                seconds = clock.monotonic() - started
+                log.info("a phase is over", phase=name, status=run.status, seconds=round(seconds, 3))
+                measures.phase.labels(name, run.status).observe(seconds)
 
     async def _see_through(self, work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
         self.work, self._is_turned_from = work, False

@@ -3,6 +3,7 @@ endpoint it wraps."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,9 @@ log = structlog.get_logger("stateroom.http")
 
 #: The least that may be announced: of a smaller number the CLI makes a burst of none, and fails each call.
 LEAST_RATE = 30
+
+#: A run has its id's suffix in common with its plan and its apply.
+_RUN = re.compile(r"(?:run|plan|apply)-([A-Za-z0-9]{16})")
 
 #: Called after each request with route pattern, method, status and seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -71,6 +75,8 @@ class AccessLog:
         pattern = route_pattern(scope)
         actor = getattr(scope.get("state", {}).get("actor"), "id", None)
         who = {"actor": actor} if actor else {}
+        if run := _run_named(scope):
+            who["run"] = run
         log.info(
             "request",
             route=pattern,
@@ -81,6 +87,12 @@ class AccessLog:
         )
         if self.observe:
             self.observe(pattern, scope["method"], status, seconds)
+
+
+def _run_named(scope: Scope) -> str | None:
+    """The run that the path names, by its own id or by its plan's or apply's: ids are no secret, other texts may be."""
+    named = _RUN.fullmatch(scope.get("path_params", {}).get("id", ""))
+    return f"run-{named[1]}" if named else None
 
 
 class StandardHeaders:

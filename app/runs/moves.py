@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from tortoise.expressions import F
 
 from app import clock, events, ids
@@ -21,6 +22,8 @@ from app.runs.models import Comment, Run, RunEvent
 from app.states import history
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
+
+log = structlog.get_logger(__name__)
 
 
 async def move(
@@ -72,6 +75,8 @@ async def note(run: Run, action: str, *, by: Actor, description: str = "", comme
 
 async def announce(spoken: list[RunEvent]) -> None:
     """Tell whoever listens, and remember that they were told; what is not remembered a sweep announces again."""
+    for event in spoken:
+        log.info("run moved", run=event.run.id, action=event.action, status=event.status, actor=event.actor_id)
     heard = [event.id for event in spoken if await events.announce(event)]
     if heard:
         await RunEvent.filter(id__in=heard).update(announced_at=clock.now())

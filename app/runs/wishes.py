@@ -32,7 +32,7 @@ async def tell(run: Run) -> None:
         async with asyncio.timeout(PATIENCE):
             await redis.publish(CHANNEL, run.id)
     except AWAY as error:
-        log.warning("no worker could be told of a wish; it is seen at the next renewal", error=str(error))
+        log.warning("no worker could be told of a wish; it is seen at the next renewal", run=run.id, error=str(error))
     finally:
         await redis.aclose(close_connection_pool=True)
 

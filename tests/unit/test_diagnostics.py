@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -47,3 +50,26 @@ def test_both_processes_write_that_way(start: Callable[[Settings], None], monkey
     monkeypatch.setattr(diagnostics, "configure", seen)
     with pytest.raises(Configured):
         start(Settings())
+
+
+def test_what_a_library_says_has_the_same_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    try:
+        diagnostics.configure(Settings(log_format="json"))
+        logging.getLogger("a.library").warning("it says %s\n2026-01-01 [info] and forges", "this")
+    finally:
+        root.handlers = before
+        sys.excepthook = sys.__excepthook__
+        logging.captureWarnings(False)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["logger"]) == ("warning", "a.library")
+    assert line["event"].startswith("it says this\n")
+
+
+def test_no_message_writes_a_second_one(capsys: pytest.CaptureFixture[str]) -> None:
+    diagnostics.configure(Settings(log_format="text"))
+    structlog.get_logger().warning("one\n2026-01-01T00:00:00Z [info] two", name="x\n2026-01-01T00:00:00Z [info] three")
+    first, *more = capsys.readouterr().err.splitlines()
+    assert "one" in first
+    assert all(line.startswith("  ") for line in more)

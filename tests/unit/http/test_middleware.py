@@ -224,3 +224,19 @@ async def exchange(app: ASGIApp, method: str, path: str, inbox: list[Message]) -
     }
     await app(scope, receive, send)
     return sent
+
+
+@pytest.mark.parametrize(
+    ("id", "run"),
+    [
+        ("run-abcdefgh12345678", "run-abcdefgh12345678"),
+        ("plan-abcdefgh12345678", "run-abcdefgh12345678"),
+        ("apply-abcdefgh12345678", "run-abcdefgh12345678"),
+        ("ws-abcdefgh12345678", None),
+        ("run-not.a.run:secret", None),
+    ],
+)
+async def test_a_request_about_a_run_names_it(lines: list[Any], id: str, run: str | None) -> None:
+    await ask(application(), "POST", f"/api/v2/workspaces/{id}/state-versions")
+
+    assert [line.get("run") for line in lines] == [run]

@@ -1,0 +1,18 @@
+"""A sentence to standard error, of processes that have no log of their own but stand among those that have."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from app import clock
+
+
+def say(sentence: str, log_format: str = "text") -> None:
+    """One line, in the shape that *log_format* asks of every other one."""
+    if log_format == "json":
+        said = {"event": sentence, "logger": "stateroom", "level": "info", "timestamp": clock.wire(clock.now())}
+        line = json.dumps(said, ensure_ascii=False)
+    else:
+        line = f"stateroom: {sentence}"
+    print(line, file=sys.stderr, flush=True)
