@@ -70,8 +70,8 @@ async def opened(settings: Settings) -> AsyncIterator[None]:
     """Database, keys, objects, bell and log streams, open for the length of the process; and who listens to what."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(database.connected(settings))
-        ring = await keys.open_ring(settings)
-        signed_urls.configure(signing_key(ring), life=settings.signed_url_life)
+        await keys.open_ring(settings)
+        signed_urls.configure(lambda: signing_key(keys.current()), life=settings.signed_url_life)
         objects.connect(settings)
         stack.callback(objects.close)
         url = settings.redis_url.reveal() if settings.redis_url else None

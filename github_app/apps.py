@@ -53,9 +53,9 @@ async def register(
         raise Invalid("An app id is the number on the app's settings page.", field="app_id")
     app = GitHubApp(id=ids.new("github_app"), web_url=hosts.web, api_url=hosts.api, app_id=app_id)
     app.client_id, app.slug, app.name = client_id, slug, slug
-    app.sealed_private_key = _sealed(app, "private key", secrets.private_key)
-    app.sealed_webhook_secret = _sealed(app, "webhook secret", secrets.webhook)
-    app.sealed_client_secret = _sealed(app, "client secret", secrets.client) if secrets.client else None
+    app.sealed_private_key = _sealed(app, secrets.private_key)
+    app.sealed_webhook_secret = _sealed(app, secrets.webhook)
+    app.sealed_client_secret = _sealed(app, secrets.client) if secrets.client else None
     app.created_by_id, app.created_at = actor.id, clock.now()
     try:
         await app.save(force_create=True)
@@ -77,7 +77,7 @@ async def change_webhook_secret(actor: Actor, app: GitHubApp, secret: Secret[str
     then on GitHub, then `forget_old_webhook_secret`."""
     await require_on_site(actor, "github-app:update")
     _check_webhook_secret(secret)
-    sealed, old = _sealed(app, "webhook secret", secret), app.sealed_webhook_secret
+    sealed, old = _sealed(app, secret), app.sealed_webhook_secret
     await GitHubApp.filter(id=app.id).update(sealed_webhook_secret=sealed, sealed_old_webhook_secret=old)
     await app.refresh_from_db()
 
@@ -91,11 +91,11 @@ async def forget_old_webhook_secret(actor: Actor, app: GitHubApp) -> None:
 def webhook_secrets(app: GitHubApp) -> list[Secret[str]]:
     """Those that may sign a delivery, the newest first."""
     sealed = (app.sealed_webhook_secret, app.sealed_old_webhook_secret)
-    return [_opened(app, "webhook secret", value) for value in sealed if value]
+    return [_opened(app, value) for value in sealed if value]
 
 
 def private_key(app: GitHubApp) -> Secret[str]:
-    return _opened(app, "private key", app.sealed_private_key)
+    return _opened(app, app.sealed_private_key)
 
 
 def webhook_url(app: GitHubApp) -> str:
@@ -151,9 +151,9 @@ def _check_webhook_secret(secret: Secret[str]) -> None:
         )
 
 
-def _sealed(app: GitHubApp, what: str, secret: Secret[str]) -> bytes:
-    return crypto.seal(secret.reveal().encode(), context=("github app", app.id, what))
+def _sealed(app: GitHubApp, secret: Secret[str]) -> bytes:
+    return crypto.seal(secret.reveal().encode(), context=app.sealed_context)
 
 
-def _opened(app: GitHubApp, what: str, sealed: bytes) -> Secret[str]:
-    return Secret(crypto.open_sealed(bytes(sealed), context=("github app", app.id, what)).decode())
+def _opened(app: GitHubApp, sealed: bytes) -> Secret[str]:
+    return Secret(crypto.open_sealed(bytes(sealed), context=app.sealed_context).decode())

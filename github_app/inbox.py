@@ -58,13 +58,13 @@ async def again(delivery: Delivery) -> None:
 
 async def body_of(delivery: Delivery) -> bytes:
     kept = await DeliveryBody.get(delivery_id=delivery.id)
-    return await _elsewhere(len(kept.sealed), _unpacked, delivery.id, bytes(kept.sealed))
+    return await _elsewhere(len(kept.sealed_body), _unpacked, kept)
 
 
 async def _insert(app: GitHubApp, message: Message) -> Delivery:
     delivery_id, length = ids.new("github_delivery"), len(message.body)
     about = await _elsewhere(length, _envelope, message.body)
-    sealed = await _elsewhere(length, _packed, delivery_id, message.body)
+    kept = await _elsewhere(length, _packed, delivery_id, message.body)
     delivery = Delivery(id=delivery_id, app_id=app.id, guid=message.guid, event=message.event, state=RECEIVED)
     delivery.action = about.action[:64] if about.action else None
     delivery.installation_id = _number(about.installation)
@@ -72,7 +72,7 @@ async def _insert(app: GitHubApp, message: Message) -> Delivery:
     delivery.received_at = clock.now()
     async with in_transaction():
         await delivery.save(force_create=True)
-        await DeliveryBody.create(delivery_id=delivery_id, sealed=sealed)
+        await kept.save(force_create=True)
         if app.heard_at is None:
             await GitHubApp.filter(id=app.id, heard_at=None).update(heard_at=delivery.received_at)
     return delivery
@@ -90,12 +90,14 @@ def _number(of: InstallationRef | Repository | None) -> int | None:
     return of.id if of is not None and 0 < of.id < 2**63 else None
 
 
-def _packed(delivery_id: str, body: bytes) -> bytes:
-    return crypto.seal(zlib.compress(body, 1), context=("github delivery", delivery_id))
+def _packed(delivery_id: str, body: bytes) -> DeliveryBody:
+    kept = DeliveryBody(delivery_id=delivery_id)
+    kept.sealed_body = crypto.seal(zlib.compress(body, 1), context=kept.sealed_context)
+    return kept
 
 
-def _unpacked(delivery_id: str, sealed: bytes) -> bytes:
-    return zlib.decompress(crypto.open_sealed(sealed, context=("github delivery", delivery_id)))
+def _unpacked(kept: DeliveryBody) -> bytes:
+    return zlib.decompress(crypto.open_sealed(bytes(kept.sealed_body), context=kept.sealed_context))
 
 
 async def _elsewhere(length: int, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:

@@ -35,6 +35,10 @@ class GitHubApp(Model):
     class Meta:
         table = "github_apps"
 
+    @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "github app", self.id
+
 
 class Delivery(Model):
     """One message of GitHub's, stored before it was answered.  A redelivery has the same `guid`.
@@ -69,7 +73,11 @@ class DeliveryBody(Model):
         "models.Delivery", related_name="body", primary_key=True
     )
     delivery_id: str
-    sealed = fields.BinaryField()
+    sealed_body = fields.BinaryField()
 
     class Meta:
         table = "github_delivery_bodies"
+
+    @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "github delivery", self.delivery_id

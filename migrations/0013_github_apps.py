@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             name='DeliveryBody',
             fields=[
                 ('delivery', fields.OneToOneField('models.Delivery', source_field='delivery_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', related_name='body', on_delete=OnDelete.CASCADE)),
-                ('sealed', fields.BinaryField()),
+                ('sealed_body', fields.BinaryField()),
             ],
             options={'table': 'github_delivery_bodies', 'app': 'models', 'pk_attr': 'delivery_id', 'table_description': 'The bytes as they came, packed and sealed: beside the delivery, so that a list reads none of them.'},
             bases=['Model'],

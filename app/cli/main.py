@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import doctor, env, migrate, organizations, queue, runs, saying, serve, tokens, up, users, worker
+from app.cli import doctor, env, keys, migrate, organizations, queue, runs, saying, serve, tokens, up, users, worker
 from app.errors import StateroomError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app.command(short_help="Workers, what they do, and what waits for them.")(queue.
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(organizations.app, name="org")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -44,14 +45,15 @@ class SigningKey:
         return any(hmac.compare_digest(_digest(key, text), signature) for key in keys)
 
 
-_key: SigningKey | None = None
+_key: Callable[[], SigningKey] | None = None
 _life: float = LIFE
 
 
-def configure(key: SigningKey, *, life: float = LIFE) -> None:
-    """Sign and verify with *key* from now on; links hold for *life* seconds unless they say otherwise."""
+def configure(key: SigningKey | Callable[[], SigningKey], *, life: float = LIFE) -> None:
+    """Sign and verify with *key* from now on, or with what it gives each time; links hold for *life* seconds unless
+    they say otherwise."""
     global _key, _life
-    _key, _life = key, life
+    _key, _life = (lambda: key) if isinstance(key, SigningKey) else key, life
 
 
 def sign(kind: str, id: str, *, base_url: str, life: float | None = None) -> str:
@@ -78,7 +80,7 @@ def verify(token: str) -> Grant:
 def _signing_key() -> SigningKey:
     if _key is None:
         raise RuntimeError("signed_urls.configure() was not called")
-    return _key
+    return _key()
 
 
 def _digest(key: Secret[bytes], text: str) -> str:

@@ -106,6 +106,10 @@ class RunSnapshot(Model):
     class Meta:
         table = "run_snapshots"
 
+    @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "run-variables", str(self.pk)
+
 
 class Phase(Model):
     """What plan and apply have in common: a log and figures.  The id is the run's with another prefix."""

@@ -13,17 +13,14 @@ from app.secret import Secret
 from app.storage import crypto
 from app.variables.precedence import Value
 
-_KIND = "run-variables"
-
 
 async def take(run: Run, values: list[Value]) -> RunSnapshot:
     """Keep *values*, the winners of precedence, for *run*; inside the transaction that creates it."""
     plain = _dump(values)
-    return await RunSnapshot.create(
-        run_id=run.id,
-        sealed_variables=crypto.seal(plain, context=(_KIND, run.id)),
-        fingerprint=crypto.fingerprint(plain, purpose=_KIND),
-    )
+    kept = RunSnapshot(run_id=run.id, fingerprint=crypto.fingerprint(plain, purpose="run-variables"))
+    kept.sealed_variables = crypto.seal(plain, context=kept.sealed_context)
+    await kept.save(force_create=True)
+    return kept
 
 
 async def read(run: Run) -> list[Value]:
@@ -35,7 +32,7 @@ async def read(run: Run) -> list[Value]:
 async def with_fingerprint(run: Run) -> tuple[list[Value], str]:
     """The variables *run* was created with, and what tells them from any others."""
     kept = await RunSnapshot.get(run_id=run.id)
-    rows = orjson.loads(crypto.open_sealed(kept.sealed_variables, context=(_KIND, run.id)))
+    rows = orjson.loads(crypto.open_sealed(kept.sealed_variables, context=kept.sealed_context))
     return [Value(**{**row, "value": Secret(row["value"])}) for row in rows], kept.fingerprint
 
 

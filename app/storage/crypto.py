@@ -154,12 +154,14 @@ class OpeningStream:
 
 def digest(token: str) -> str:
     """What is stored of a token.  Tells nothing about it without the key ring."""
-    return _digest(token, keys.current().subkey("token digests"))
+    return _digest(token, keys.current().lasting_key("token digests"))
 
 
 def digests(token: str) -> tuple[str, ...]:
-    """Every digest *token* may have been stored under, the active key's first: look it up by all of them."""
-    return tuple(_digest(token, key) for key in keys.current().subkeys("token digests"))
+    """Every digest *token* may have been stored under, today's first: look it up by all of them."""
+    ring = keys.current()
+    found = dict.fromkeys((ring.lasting_key("token digests"), *ring.subkeys("token digests")))
+    return tuple(_digest(token, key) for key in found)
 
 
 def fingerprint(content: bytes, purpose: str) -> str:

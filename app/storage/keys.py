@@ -11,10 +11,14 @@ import binascii
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from app.errors import StateroomError
 from app.secret import Secret
@@ -22,6 +26,8 @@ from app.settings import Settings
 from app.storage.models import KeyInUse
 
 KEY_LENGTH = 32
+
+log = structlog.get_logger(__name__)
 
 
 class KeyRingError(StateroomError):
@@ -33,6 +39,13 @@ class KeyRing:
     keys: dict[str, Secret[bytes]]
     active: str
     source: str = "the key ring"
+    #: Keys by purpose that stay the same whichever key is active (`lasting`).
+    lasting: Mapping[str, Secret[bytes]] = field(default_factory=dict)
+
+    def lasting_key(self, purpose: str) -> bytes:
+        """The key for what could not be digested anew when another key becomes active."""
+        kept = self.lasting.get(purpose)
+        return kept.reveal() if kept is not None else self.subkey(purpose)
 
     def subkey(self, purpose: str, key_id: str | None = None) -> bytes:
         """The key for *purpose*, derived from the active key or from the one named.  Keep it out of sight."""
@@ -87,8 +100,20 @@ def dump(ring: KeyRing) -> Secret[str]:
 
 def with_new_key(ring: KeyRing) -> KeyRing:
     """*ring* with a fresh active key; the old ones stay for what is encrypted under them."""
-    fresh = generate()
-    return KeyRing({**ring.keys, **fresh.keys}, fresh.active, ring.source)
+    prepared = with_prepared_key(ring)
+    return replace(prepared, active=list(prepared.keys)[-1])
+
+
+def with_prepared_key(ring: KeyRing) -> KeyRing:
+    """*ring* with a fresh key behind the others, which is not active yet."""
+    return replace(ring, keys={**ring.keys, **generate().keys})
+
+
+def prepared(ring: KeyRing) -> str | None:
+    """The key that waits to become active: one that stands behind the active one, where retired keys never stand."""
+    names = list(ring.keys)
+    behind = names[names.index(ring.active) + 1 :]
+    return behind[-1] if behind else None
 
 
 def load(settings: Settings) -> KeyRing:
@@ -114,23 +139,33 @@ def load(settings: Settings) -> KeyRing:
     return parse(text, f"The key file {path}")
 
 
-def save(ring: KeyRing, path: Path, *, replace: bool = False) -> None:
-    """Write the key file, mode 0600, whole or not at all.  Raises FileExistsError unless told to *replace*
-    it."""
+def save(ring: KeyRing, path: Path, *, replace_it: bool = False) -> None:
+    """Write the key file, mode 0600, whole or not at all.  Raises FileExistsError unless told to
+    *replace_it*; its owner stays then."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(dump(ring).reveal())
+            if replace_it:
+                _give_to_owner(descriptor, path)
             file.flush()
             os.fsync(file.fileno())
-        if replace:
+        if replace_it:
             os.replace(temporary, path)
         else:
             os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _give_to_owner(descriptor: int, path: Path) -> None:
+    """Let the file that replaces *path* belong to whom that belongs: a server must read what root has rotated."""
+    with suppress(FileNotFoundError):
+        before = path.stat()
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
 
 
 async def open_ring(settings: Settings) -> KeyRing:
@@ -139,6 +174,8 @@ async def open_ring(settings: Settings) -> KeyRing:
     A new installation gets a new key file.  One whose database was encrypted before never does: without the
     old key its states could not be read, and a new file would only hide that.
     """
+    from app.storage import lasting
+
     known = {row.key_id for row in await KeyInUse.all()}
     if not known and not settings.keys and not key_file(settings).exists():
         try:
@@ -157,26 +194,70 @@ async def open_ring(settings: Settings) -> KeyRing:
     if ring.active not in known:
         await KeyInUse.get_or_create(key_id=ring.active)
     use(ring)
-    return ring
+    opened = replace(ring, lasting=await lasting.opened(ring))
+    use(opened)
+    _watch(source_file(settings))
+    return opened
 
 
 def key_file(settings: Settings) -> Path:
     return settings.data_dir / "keys.json"
 
 
+def source_file(settings: Settings) -> Path | None:
+    """The file the ring is read from; None where a variable or the settings' file holds its text."""
+    if not settings.keys:
+        return key_file(settings)
+    named = os.environ.get("STATEROOM_KEYS_FILE")
+    return Path(named) if named and not os.environ.get("STATEROOM_KEYS") else None
+
+
 _current: KeyRing | None = None
+_watched: Path | None = None
+_seen: tuple[int, ...] | None = None
 
 
 def use(ring: KeyRing | None) -> None:
-    """Make *ring* the one this process encrypts with."""
-    global _current
-    _current = ring
+    """Make *ring* the one this process encrypts with, whatever becomes of the file it came from."""
+    global _current, _watched
+    _current, _watched = ring, None
 
 
 def current() -> KeyRing:
+    """The ring as its file is now: a look at the file costs a microsecond, so every use of a key looks, and one that
+    another process has made active is used by all from that moment."""
     if _current is None:
         raise RuntimeError("no key ring is open: call keys.open_ring first")
+    if _watched is not None and _stamp(_watched) != _seen:
+        _read_again(_watched, _current)
     return _current
+
+
+def _watch(path: Path | None) -> None:
+    global _watched, _seen
+    _watched = path
+    _seen = _stamp(path) if path is not None else None
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _read_again(path: Path, before: KeyRing) -> None:
+    """Take the changed file's ring.  One that cannot be read, or has gone, changes nothing: we go on as we are."""
+    global _current, _seen
+    _seen = _stamp(path)
+    try:
+        found = parse(path.read_text(encoding="utf-8"), before.source)
+    except (OSError, UnicodeDecodeError, KeyRingError) as error:
+        log.warning("the key file has changed and cannot be read; going on with the keys known", reason=str(error))
+        return
+    log.info("the key file has changed", active=found.active, keys=len(found.keys))
+    _current = replace(found, lasting=before.lasting)
 
 
 def _key(name: str, value: Any, source: str) -> bytes:

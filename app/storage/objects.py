@@ -111,18 +111,16 @@ async def abandon(stored: StoredObject) -> None:
         await delete_bytes(stored)
 
 
-async def rewrap(limit: int = 500) -> int:
-    """Encrypt up to *limit* objects' keys anew under the active key.  Gives how many there were; 0 means
-    done."""
-    from app.storage import keys
+async def rewrap(stored: StoredObject) -> bool:
+    """Encrypt the object's key anew under the active one, in its row; the object itself is not touched.
 
-    active = keys.current().active
-    rows = await StoredObject.exclude(key_id=active).limit(limit)
-    for row in rows:
-        context = _context(row)
-        key_id, wrapped = crypto.wrap(crypto.unwrap(row.key_id, row.wrapped_key, context=context), context=context)
-        await StoredObject.filter(id=row.id, key_id=row.key_id).update(key_id=key_id, wrapped_key=wrapped)
-    return len(rows)
+    False if somebody did it meanwhile.  Raises Damaged.
+    """
+    context = _context(stored)
+    plain = crypto.unwrap(stored.key_id, bytes(stored.wrapped_key), context=context)
+    key_id, wrapped = crypto.wrap(plain, context=context)
+    row = StoredObject.filter(id=stored.id, key_id=stored.key_id)
+    return bool(await row.update(key_id=key_id, wrapped_key=wrapped))
 
 
 class _Intake:

@@ -29,6 +29,10 @@ class Kept(Model):
         abstract = True
 
     @property
+    def sealed_context(self) -> tuple[str, ...]:
+        return "variable", self.id
+
+    @property
     def holder(self) -> dict[str, Any]:
         """What it belongs to, as a filter: keys are there once in that."""
         raise NotImplementedError

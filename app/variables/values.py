@@ -90,7 +90,7 @@ def as_value(variable: Kept, source: str) -> Value:
 
 def reveal(variable: Kept) -> Secret[str]:
     """The value, also a sensitive one's: whoever shows it to people asks `sensitive` first."""
-    return Secret(crypto.open_sealed(bytes(variable.sealed_value), context=_context(variable)).decode())
+    return Secret(crypto.open_sealed(bytes(variable.sealed_value), context=variable.sealed_context).decode())
 
 
 def check_of_run(value: Value) -> None:
@@ -144,7 +144,7 @@ def _seal(variable: Kept, value: Secret[str]) -> None:
         raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
     if variable.hcl and variable.category == "terraform" and plain:
         _check_expression(variable.key, value)
-    variable.sealed_value = crypto.seal(plain, context=_context(variable))
+    variable.sealed_value = crypto.seal(plain, context=variable.sealed_context)
 
 
 def _check_expression(key: str, value: Secret[str], *, field: str = "value") -> None:
@@ -163,10 +163,6 @@ def _too_long(field: str) -> Invalid:
         " STATEROOM_MAX_VARIABLE moves that limit.",
         field=field,
     )
-
-
-def _context(variable: Kept) -> tuple[str, ...]:
-    return "variable", variable.id
 
 
 def _new_version() -> str:

@@ -54,7 +54,7 @@ async def test_a_delivery_is_stored_and_then_answered(anonymous: Client, app: Gi
 async def test_nothing_of_it_lies_in_clear_in_the_database(anonymous: Client, app: GitHubApp) -> None:
     await deliver(anonymous, app)
     kept = await DeliveryBody.get()
-    assert b"simple-tag" not in bytes(kept.sealed)
+    assert b"simple-tag" not in bytes(kept.sealed_body)
     assert WEBHOOK_SECRET.reveal().encode() not in bytes(app.sealed_webhook_secret)
 
 

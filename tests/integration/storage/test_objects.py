@@ -221,22 +221,6 @@ async def test_200_mb_up_and_down_need_less_than_64_mb(parts: Settings) -> None:
     assert int(grown) < 64
 
 
-async def test_keys_wrapped_by_an_old_key_are_wrapped_anew_and_objects_still_open(opened: Settings) -> None:
-    await database.generate_schema()
-    ring = await keys.open_ring(opened)
-    objects.connect(opened)
-    stored = await objects.put("state", "org-1", b"content")
-    await stored.save()
-    keys.use(keys.with_new_key(ring))
-    assert await objects.rewrap() == 1
-    assert await objects.rewrap() == 0
-    again = await StoredObject.get(id=stored.id)
-    assert again.key_id == keys.current().active != stored.key_id
-    assert await objects.read(again) == b"content"
-    await objects.delete(again)
-    assert not await StoredObject.exists()
-
-
 async def test_a_key_file_that_does_not_fit_the_database_is_refused_and_none_is_made(
     opened: Settings,
 ) -> None:
