@@ -53,12 +53,14 @@ class Announcement:
 run_moved = Announcement("run moved")  # the RunEvent, its `run` loaded
 run_wished = Announcement("run wished")  # the Run somebody wants to end
 workspace_freed = Announcement("workspace freed")  # the workspace's id
+organization_deleted = Announcement("organization deleted")  # the organization's id
 workspace_deleted = Announcement("workspace deleted")  # the workspace's id
 state_changed = Announcement("state changed")  # the workspace's id: another state version is current
 
 when_run_moves = run_moved.when
 when_run_is_wished = run_wished.when
 when_workspace_frees = workspace_freed.when
+when_organization_is_deleted = organization_deleted.when
 when_workspace_is_deleted = workspace_deleted.when
 when_state_changes = state_changed.when
 announce = run_moved.announce

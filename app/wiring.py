@@ -5,7 +5,7 @@ Called once by each entry point.  A listener may hear an event twice and does no
 
 from __future__ import annotations
 
-from app import bell, configurations, events, runs, states, tool_versions
+from app import bell, configurations, events, organizations, runs, states, tool_versions, workspaces
 from app.runs import deletion, queue, triggering, uploads, wishes
 from app.workspaces import locking, versions
 
@@ -15,8 +15,10 @@ def connect() -> None:
     events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied, triggering.fire)
     events.when_run_is_wished(wishes.tell)
     events.when_workspace_frees(queue.advance)
-    events.when_workspace_is_deleted(deletion.end_runs)
+    events.when_organization_is_deleted(deletion.on_deletion_of_organization)
+    events.when_workspace_is_deleted(deletion.on_deletion)
     configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
+    organizations.before_delete(workspaces.delete_all)
     locking.before_unlock(states.before_unlock)
     versions.configure(tool_versions.offer)

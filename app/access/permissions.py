@@ -58,6 +58,7 @@ ORGANIZATION_ACTIONS = frozenset(
     {
         "organization:read",
         "organization:update",
+        "organization:delete",
         "entitlement:read",
         "capacity:read",
         "queue:read",

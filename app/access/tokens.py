@@ -96,7 +96,8 @@ def forget_known() -> None:
 
 async def actor_of(user: User) -> Actor:
     """*user* as one who acts."""
-    organization_ids = await Membership.filter(user_id=user.id).values_list("organization_id", flat=True)
+    entered = Membership.filter(user_id=user.id, organization__deleted_at=None)
+    organization_ids = await entered.values_list("organization_id", flat=True)
     return Actor(
         Kind.USER,
         user.username,

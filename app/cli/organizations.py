@@ -10,11 +10,6 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Organizations, which hold workspaces and never see each other.")
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `create` a subcommand although it is the only one."""
-
-
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What configurations say as `organization`.")],
@@ -34,6 +29,36 @@ def create(
 
     made = opening.run(data, _create(name, owner, email))
     typer.echo(json.dumps(made) if as_json else f"{made['name']} is there; {owner} owns it.")
+
+
+@app.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="The organization, with all its workspaces.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Annotated[Path | None, typer.Option(help="The data directory of the installation.")] = None,
+) -> None:
+    """Delete an organization, unless one of its runs is at work.  Its states stay in the database, its name is free.
+
+    \b
+    stateroom org delete platform
+    """
+    from app.cli import opening
+
+    if not yes:
+        typer.confirm(f"Delete {name} with all its workspaces, for everyone in it?", abort=True, err=True)
+    opening.run(data, _delete(name))
+    typer.echo(f"{name} was deleted. Runs of it that waited are ended.")
+
+
+async def _delete(name: str) -> None:
+    from app import organizations, wiring
+    from app.access.actors import SYSTEM
+    from app.runs import deletion
+
+    wiring.connect()
+    organization = await organizations.find(SYSTEM, name)
+    await organizations.delete(SYSTEM, organization)
+    await deletion.end_forgotten()
 
 
 async def _create(name: str, owner: str, email: str | None) -> dict[str, str]:

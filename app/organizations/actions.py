@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tortoise.exceptions import IntegrityError
 from tortoise.queryset import QuerySet
 
-from app import clock, ids, settings
+from app import clock, events, ids, settings
 from app.access import tokens
 from app.access.actors import Actor, Kind
 from app.access.models import Membership, User
 from app.access.permissions import require_in_organization, require_on_site
-from app.errors import Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.organizations import names
 from app.organizations.models import Organization
 from app.storage.database import in_transaction
 
 DEFAULT_PROJECT_NAME = "Default Project"
 
+#: Called inside the transaction that deletes an organization, before its row is written: whoever raises keeps it.
+BeforeDelete = Callable[[Organization], Awaitable[None]]
+
+_before_delete: list[BeforeDelete] = []
+
+
+def before_delete(*listeners: BeforeDelete) -> None:
+    """Ask *listeners*; one that is asked already is not added again."""
+    _before_delete.extend(one for one in listeners if one not in _before_delete)
+
 
 def visible(actor: Actor) -> QuerySet[Organization]:
     """The organizations *actor* may know of: those it belongs to, a run's own, all of them for the system."""
     if actor.kind is Kind.SYSTEM:
-        return Organization.all()
+        return Organization.filter(deleted_at=None)
     if actor.claims is not None:
-        return Organization.filter(id=actor.claims.organization_id)
-    return Organization.filter(id__in=list(actor.organization_ids))
+        return Organization.filter(id=actor.claims.organization_id, deleted_at=None)
+    return Organization.filter(id__in=list(actor.organization_ids), deleted_at=None)
 
 
 async def find(actor: Actor, name: str) -> Organization:
@@ -119,6 +131,35 @@ async def update(
         raise _taken() from error
     organization.update_from_dict(changes)
     return organization
+
+
+async def delete(actor: Actor, organization: Organization) -> None:
+    """Delete *organization* with all it holds, unless one of its runs is at work.
+
+    Nobody sees it from then on, and its name is free; the rows and the states in it stay, so that a slip loses none.
+    """
+    await require_in_organization(actor, "organization:delete", organization.id)
+    async with in_transaction():
+        # Its workspaces first, as whoever moves a run locks them; once more for those made until its row was held.
+        await _ask_before_delete(organization)
+        living = Organization.filter(id=organization.id, deleted_at=None)
+        gone = {"deleted_at": clock.now(), "former_name": organization.name, "name": names.of_deleted(organization.id)}
+        if not await living.update(**gone):
+            raise Conflict(f"The organization {organization.name} was deleted meanwhile.")
+        await _ask_before_delete(organization)
+    tokens.forget_known()
+    await events.organization_deleted.announce(organization.id)
+
+
+async def require_living(organization_id: str) -> None:
+    """Raise NotFound if the organization was deleted; asked by whoever has just put something into it."""
+    if not await Organization.filter(id=organization_id, deleted_at=None).exists():
+        raise NotFound("There is no such organization any more.")
+
+
+async def _ask_before_delete(organization: Organization) -> None:
+    for listener in _before_delete:
+        await listener(organization)
 
 
 async def _enter(organization_id: str, user_id: str) -> None:

@@ -34,3 +34,8 @@ def check(name: str) -> str:
             field="name",
         )
     return name
+
+
+def of_deleted(organization_id: str) -> str:
+    """What the row of a deleted organization is called: a name nobody can choose."""
+    return f"~{organization_id}"

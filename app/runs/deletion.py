@@ -17,23 +17,28 @@ from app.workspaces.models import Workspace
 BATCH = 100
 
 
-async def end_runs(workspace_id: str) -> None:
-    """End every run of a deleted workspace; one that a worker has is canceled, and its worker hears of it.
+async def on_deletion(workspace_id: str) -> None:
+    """End the first runs of a deleted workspace, which are mostly all; who asked for the deletion waits for no more."""
+    await _end_some(workspace_id)
 
-    Safe to call at any time: where the workspace lives, or nothing is left, it does nothing.
-    """
-    while await _end_some(workspace_id):
-        pass
+
+async def on_deletion_of_organization(organization_id: str) -> None:
+    """`on_deletion`, for the workspaces that were deleted with their organization."""
+    unended = Run.filter(organization_id=organization_id, status__in=lifecycle.GROUPS["non_final"])
+    for workspace_id in set(await unended.limit(BATCH).values_list("workspace_id", flat=True)):
+        await _end_some(str(workspace_id))
 
 
 async def end_forgotten() -> None:
-    """`end_runs` of every workspace whose deletion was not seen through."""
+    """End every run of every deleted workspace.  Safe to call at any time: where nothing is left, nothing happens."""
     for status in sorted(lifecycle.GROUPS["non_final"]):
         for workspace_id in await queue.workspaces_with(status, deleted=True):
-            await end_runs(workspace_id)
+            while await _end_some(workspace_id):
+                pass
 
 
 async def _end_some(workspace_id: str) -> bool:
+    """End some runs of a workspace that is no more; one that a worker has is canceled, and its worker hears of it."""
     async with in_transaction():
         gone = Workspace.filter(id=workspace_id, deleted_at__isnull=False)
         if await gone.select_for_update().only("id").first() is None:

@@ -1,6 +1,6 @@
 """Workspaces: what runs of Terraform belong to."""
 
-from app.workspaces.actions import create, delete, safe_delete, update
+from app.workspaces.actions import create, delete, delete_all, safe_delete, update
 from app.workspaces.locking import before_unlock, force_unlock, lock, unlock
 from app.workspaces.visibility import find, find_by_name, visible
 
@@ -8,6 +8,7 @@ __all__ = [
     "before_unlock",
     "create",
     "delete",
+    "delete_all",
     "find",
     "find_by_name",
     "force_unlock",

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tortoise.exceptions import IntegrityError
+from tortoise.queryset import QuerySet
 
-from app import clock, events, ids
+from app import clock, events, ids, organizations
 from app.access.actors import Actor
 from app.access.permissions import require, require_in_organization
 from app.errors import Conflict, Invalid
@@ -55,6 +56,7 @@ async def create(
                 **values,
             )
             await tags.write(workspace, tag_bindings or {})
+            await organizations.require_living(organization.id)
     except IntegrityError as error:
         raise _taken() from error
     return workspace
@@ -127,21 +129,53 @@ async def safe_delete(actor: Actor, workspace: Workspace) -> None:
     await events.workspace_deleted.announce(workspace.id)
 
 
+async def delete_all(organization: Organization) -> None:
+    """Delete the workspaces of an organization that is being deleted, inside that transaction.  Its runs are ended
+    afterwards, as those of one workspace are."""
+    living = Workspace.filter(organization_id=organization.id, deleted_at=None)
+    held = await living.filter(locked_by_run_id__isnull=False).order_by("name").first()
+    if held is not None:
+        raise _held(held, "organization")
+    await living.update(**_gone())
+    # Written first, then looked at: what a run took meanwhile has made it wait, and is seen now.
+    runs: Any = Workspace._meta.fields_map["runs"].related_model  # type: ignore[attr-defined]
+    working = await _working(runs.filter(organization_id=organization.id))
+    if working is not None:
+        raise _processed(working, working.workspace, "organization")
+
+
 async def _delete(workspace: Workspace) -> None:
     if workspace.locked_by_run_id is not None:
-        raise Conflict(
-            f"The workspace {workspace.name} is locked by Run {workspace.locked_by_run_id}. Discard or cancel that"
-            " run first, or wait for its end, then delete the workspace."
-        )
-    working = await workspace.runs.filter(jobs__worker_id__isnull=False, jobs__closed_at=None).first()
+        raise _held(workspace, "workspace")
+    working = await _working(workspace.runs.all())
     if working is not None:
-        raise Conflict(
-            f"Run {working.id} of the workspace {workspace.name} is being processed. Cancel it first, or wait for its"
-            " end, then delete the workspace."
-        )
+        raise _processed(working, workspace, "workspace")
+    await Workspace.filter(id=workspace.id).update(**_gone())
+
+
+def _gone() -> dict[str, Any]:
     now = clock.now()
-    await Workspace.filter(id=workspace.id).update(
-        deleted_at=now, updated_at=now, locked_by_user_id=None, locked_reason=None, locked_at=None
+    nobody = {"locked_by_user_id": None, "locked_reason": None, "locked_at": None}
+    return {"deleted_at": now, "updated_at": now, **nobody}
+
+
+async def _working(runs: QuerySet[Any]) -> Any:
+    """The first of *runs* that a worker is at, or whose log it still closes."""
+    taken = runs.filter(jobs__worker_id__isnull=False, jobs__closed_at=None)
+    return await taken.prefetch_related("workspace").first()
+
+
+def _held(workspace: Workspace, what: str) -> Conflict:
+    return Conflict(
+        f"The workspace {workspace.name} is locked by Run {workspace.locked_by_run_id}. Discard or cancel that run"
+        f" first, or wait for its end, then delete the {what}."
+    )
+
+
+def _processed(run: Any, workspace: Workspace, what: str) -> Conflict:
+    return Conflict(
+        f"Run {run.id} of the workspace {workspace.name} is being processed. Cancel it first, or wait for its end,"
+        f" then delete the {what}."
     )
 
 

@@ -147,9 +147,16 @@ async def update(request: Request) -> Response:
     return await OrganizationResource.one(request, organization)
 
 
+async def delete(request: Request) -> Response:
+    """DELETE /organizations/{organization}: with its workspaces, unless a run is at work"""
+    await organizations.delete(actor_of(request), await finding.organization(request))
+    return Response(status_code=204)
+
+
 routes = [
     Route("/organizations", index),
     Route("/organizations", create, methods=["POST"]),
     Route("/organizations/{organization}", show),
     Route("/organizations/{organization}", update, methods=["PATCH", "PUT"]),
+    Route("/organizations/{organization}", delete, methods=["DELETE"]),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -9,15 +10,17 @@ import pytest
 
 from app import runs
 from app.access.actors import SYSTEM
+from app.access.models import User
 from app.configurations.models import ConfigurationVersion
 from app.jobs import claims
 from app.jobs.models import Job
 from app.organizations.models import Organization
+from app.projects.models import Project
 from app.runs import deletion, lifecycle, moves
 from app.runs.models import Run
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.api import Client
+from tests.api import Client, document
 
 
 def refusal(response: httpx2.Response) -> str:
@@ -59,6 +62,8 @@ async def test_runs_that_wait_end_with_their_workspace(
         await save(*await make_runs(workspace, save_plan=1))
         await make_runs(workspace, plan_only=3, save_plan=2)
         assert (await client.request(method, f"/workspaces/{workspace.id}{path}")).status_code == 204
+        assert await unended(workspace) > 0
+        await deletion.end_forgotten()
         assert await unended(workspace) == 0
         [run, *_] = await Run.filter(workspace_id=workspace.id)
         assert (await client.get(f"/runs/{run.id}")).status_code == 404
@@ -133,6 +138,75 @@ async def test_a_living_workspace_loses_no_run_to_the_sweep(client: Client, orga
     workspace = await factories.make_workspace(organization)
     await make_runs(workspace, ordinary=2, plan_only=1)
     await deletion.end_forgotten()
-    await deletion.end_runs(workspace.id)
+    await deletion.on_deletion(workspace.id)
     assert await Run.filter(workspace_id=workspace.id, status__in=lifecycle.GROUPS["non_final"]).count() == 3
     assert (await runs.visible(SYSTEM).filter(workspace_id=workspace.id).count()) == 3
+
+
+async def test_an_organization_is_deleted_with_what_waits_in_it(
+    client: Client, stranger: Client, organization: Organization, owner: User
+) -> None:
+    assert (await stranger.delete("/organizations/acme")).status_code == 404
+    spaces = [await factories.make_workspace(organization, name) for name in ("a", "b")]
+    await client.post(f"/workspaces/{spaces[1].id}/actions/lock")
+    await make_runs(spaces[0], plan_only=2)
+    [pending] = await make_runs(spaces[1], ordinary=1)
+    project = await Project.get(organization_id=organization.id)
+    assert (await client.delete("/organizations/acme")).status_code == 204
+    assert [await unended(workspace) for workspace in spaces] == [0, 0]
+    for path in (
+        "/organizations/acme",
+        "/organizations/acme/workspaces",
+        f"/workspaces/{spaces[0].id}",
+        f"/projects/{project.id}",
+        f"/runs/{pending.id}",
+    ):
+        assert (await client.get(path)).status_code == 404, path
+    assert (await client.get("/organizations")).json()["data"] == []
+    assert (await client.delete("/organizations/acme")).status_code == 404
+    # The name is free; nothing of the old one is in the new one.
+    again = await factories.make_organization("acme", owner=owner)
+    assert (await client.get("/organizations/acme/workspaces")).json()["data"] == []
+    assert (await Organization.get(id=organization.id)).former_name == "acme"
+    assert await Workspace.filter(organization_id=organization.id).count() == 2
+    assert again.id != organization.id
+
+
+async def test_an_organization_in_which_a_run_is_at_work_stays_whole(
+    client: Client, organization: Organization
+) -> None:
+    working, other = [await factories.make_workspace(organization, name) for name in ("net", "other")]
+    run = await factories.make_run(working)
+    await make_runs(other, plan_only=1)
+    assert f"net is locked by Run {run.id}" in refusal(await client.delete("/organizations/acme"))
+    assert (await client.post(f"/runs/{run.id}/actions/cancel")).status_code == 202
+    claimed = await factories.take_job()
+    assert f"Run {claimed.job.run_id} of the workspace other" in refusal(await client.delete("/organizations/acme"))
+    assert await Workspace.filter(organization_id=organization.id, deleted_at=None).count() == 2
+    assert (await client.get("/organizations/acme/workspaces/net")).status_code == 200
+    await client.post(f"/runs/{claimed.job.run_id}/actions/cancel")
+    await claims.close(claimed.claim)
+    assert (await client.delete("/organizations/acme")).status_code == 204
+
+
+async def test_nothing_is_begun_in_an_organization_that_is_deleted_at_the_same_moment(
+    client: Client, organization: Organization
+) -> None:
+    """Either the deletion is refused, or what came beside it was refused or is gone with it."""
+    workspace = await factories.make_workspace(organization)
+    version = await factories.make_configuration_version(workspace)
+    sent = document("workspaces", {"name": "late"})
+    answers = await asyncio.gather(
+        client.post("/organizations/acme/workspaces", sent),
+        client.delete("/organizations/acme"),
+        factories.make_run(workspace, configuration_version=version),
+        return_exceptions=True,
+    )
+    deleted = answers[1]
+    assert not isinstance(deleted, BaseException)
+    assert deleted.status_code in (204, 409), deleted.text
+    assert (await Workspace.filter(organization_id=organization.id, deleted_at=None).exists()) == (
+        deleted.status_code == 409
+    )
+    if deleted.status_code == 204:
+        assert await unended(workspace) == 0

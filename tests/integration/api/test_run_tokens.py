@@ -57,6 +57,7 @@ REFUSED = [
     "GET /api/v2/organizations/{organization}",
     "PATCH /api/v2/organizations/{organization}",
     "PUT /api/v2/organizations/{organization}",
+    "DELETE /api/v2/organizations/{organization}",
     "GET /api/v2/organizations/{organization}/capacity",
     "GET /api/v2/organizations/{organization}/projects",
     "POST /api/v2/organizations/{organization}/projects",

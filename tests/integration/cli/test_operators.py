@@ -101,3 +101,14 @@ async def test_what_the_limit_hides_is_counted() -> None:
     lines = queue_command._lines(await queue_command.gathered(2))
     assert lines[2] == "3 waiting"
     assert lines[-1] == "  and 1 more; --limit shows them"
+
+
+@pytest.mark.usefixtures("opened")
+async def test_an_organization_is_deleted_with_what_waits_in_it(settings: Settings, parts: Parts) -> None:
+    organization = await factories.make_organization("acme")
+    workspace = await factories.make_workspace(organization, "net")
+    run = await factories.make_run(workspace, plan_only=True)
+    assert "acme was deleted" in await said(settings, parts, "org", "delete", "acme", "--yes")
+    await run.refresh_from_db()
+    assert run.status == "canceled"
+    assert json.loads(await said(settings, parts, "runs", "--json")) == []
