@@ -15,6 +15,7 @@ from app.runs import lifecycle, moves, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
 from app.runs.statuses import PENDING, PLANNED_AND_SAVED
+from app.states.models import StateVersion
 from app.storage import hot
 from app.storage.database import in_transaction
 from app.workspaces import locking
@@ -166,7 +167,7 @@ async def discard_stale(workspace_id: str) -> None:
     for run in await saved:
         if run.input_state_version_id != workspace.current_state_version_id:
             with suppress(Conflict):  # somebody confirmed or discarded it first: it is theirs
-                await moves.move(run, "discard")
+                await moves.move(run, "discard", why=await _moved(run, workspace))
 
 
 async def discard_all_stale() -> None:
@@ -183,7 +184,7 @@ async def discard_expired() -> int:
     for run in await Run.filter(status=PLANNED_AND_SAVED, created_at__lt=until).order_by("created_at").limit(100):
         if run.status_timestamps[lifecycle.timestamp_key(PLANNED_AND_SAVED)] < clock.wire(until):
             with suppress(Conflict):
-                await moves.move(run, "discard")
+                await moves.move(run, "discard", why="Nobody confirmed this saved plan in time")
                 count += 1
     return count
 
@@ -192,7 +193,15 @@ async def _require_its_state(run: Run) -> None:
     """A saved plan is applied only to the state it was made with.  Holds the workspace's row."""
     workspace = await Workspace.filter(id=run.workspace_id).select_for_update().get()
     if run.input_state_version_id != workspace.current_state_version_id:
-        raise Conflict("The state has moved since this plan was made, so it cannot be applied. Make a new plan.")
+        raise Conflict(f"{await _moved(run, workspace)}, so it cannot be applied. Make a new plan.")
+
+
+async def _moved(run: Run, workspace: Workspace) -> str:
+    """What the plan of *run* was made with, and what is there now."""
+    before = await StateVersion.get_or_none(id=run.input_state_version_id)
+    now = await StateVersion.get_or_none(id=workspace.current_state_version_id)
+    was = f"serial {before.serial}" if before else "no state"
+    return f"The state has moved since this plan was made, from {was} to serial {now.serial if now else 'none'}"
 
 
 async def _workspace(run: Run) -> Workspace:

@@ -33,15 +33,17 @@ async def move(
     by: Actor = SYSTEM,
     claim: Claim | None = None,
     comment: str | None = None,
+    why: str = "",
     **changes: Any,
 ) -> None:
     """Speak *verb* to *run*, and whatever follows by itself: once, recorded, then announced.
 
-    *changes* are columns of the run written in the same update.  With *claim* the move is refused (`claims.Lost`) once
-    another worker has taken the job.  Raises Conflict if the run moved on meanwhile; nothing is changed then.
+    *why* is the sentence its event tells; *changes* are columns of the run written in the same update.  With *claim*
+    the move is refused (`claims.Lost`) once another worker has taken the job.  Raises Conflict if the run moved on
+    meanwhile; nothing is changed then.
     """
     async with in_transaction():
-        spoken = await speak(run, verb, by=by, claim=claim, comment=comment, **changes)
+        spoken = await speak(run, verb, by=by, claim=claim, comment=comment, why=why, **changes)
     await announce(spoken)
 
 
@@ -52,6 +54,7 @@ async def speak(
     by: Actor = SYSTEM,
     claim: Claim | None = None,
     comment: str | None = None,
+    why: str = "",
     **changes: Any,
 ) -> list[RunEvent]:
     """`move` inside the caller's transaction; the caller announces what is returned once that has ended."""
@@ -61,8 +64,8 @@ async def speak(
     spoken = []
     word: str | None = verb
     while word is not None:
-        spoken.append(await _step(run, word, by, comment, changes))
-        word, by, comment, changes = lifecycle.next_verb(run), SYSTEM, None, {}
+        spoken.append(await _step(run, word, by, why, comment, changes))
+        word, by, why, comment, changes = lifecycle.next_verb(run), SYSTEM, "", None, {}
     return spoken
 
 
@@ -89,7 +92,7 @@ async def announce_forgotten() -> int:
     return len(forgotten)
 
 
-async def _step(run: Run, verb: str, by: Actor, comment: str | None, changes: dict[str, Any]) -> RunEvent:
+async def _step(run: Run, verb: str, by: Actor, why: str, comment: str | None, changes: dict[str, Any]) -> RunEvent:
     before, status = run.status, lifecycle.target(run.status, verb)
     written = {
         **changes,
@@ -102,7 +105,7 @@ async def _step(run: Run, verb: str, by: Actor, comment: str | None, changes: di
         raise Conflict(f"{run.id} moved on while it was asked to {verb}. Look at it again, then decide.")
     run.update_from_dict(written)
     await _enter(run, before)
-    return await _record(run, verb, by, "", comment)
+    return await _record(run, verb, by, why, comment)
 
 
 async def _enter(run: Run, before: str) -> None:
