@@ -17,6 +17,7 @@ def connect() -> None:
     events.when_workspace_frees(queue.advance)
     events.when_organization_is_deleted(deletion.on_deletion_of_organization)
     events.when_workspace_is_deleted(deletion.on_deletion)
+    configurations.before_archive(uploads.refuse_archiving)
     configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
     organizations.before_delete(workspaces.delete_all)

@@ -4,21 +4,24 @@ from app.configurations.actions import (
     archive_of,
     create,
     find,
-    is_usable,
     make_current,
     receive,
+    require_usable,
     stored_archive,
     uploaded,
     visible,
 )
+from app.configurations.archiving import before_archive, drop_archive
 
 __all__ = [
     "archive_of",
+    "before_archive",
     "create",
+    "drop_archive",
     "find",
-    "is_usable",
     "make_current",
     "receive",
+    "require_usable",
     "stored_archive",
     "uploaded",
     "visible",

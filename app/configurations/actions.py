@@ -29,6 +29,7 @@ class Status(StrEnum):
     PENDING = "pending"
     UPLOADED = "uploaded"
     ERRORED = "errored"
+    ARCHIVED = "archived"
 
 
 #: Announced with each version that has its archive, also when a client repeats the upload because it heard
@@ -93,6 +94,8 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> Configuratio
     version = await _of_living_workspace(version_id)
     if version.status == Status.ERRORED:
         raise Invalid(f"{version.error_message} Create another configuration version.", field="/data")
+    if version.status == Status.ARCHIVED:
+        raise Conflict("The configuration version was archived. Create another one.")
     if version.status == Status.UPLOADED:
         await _compare(version, await _sha256(chunks))
     else:
@@ -101,9 +104,17 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> Configuratio
     return version
 
 
-def is_usable(version: ConfigurationVersion) -> bool:
-    """Whether it has its archive, so that a run can be made of it."""
-    return version.status == Status.UPLOADED
+def require_usable(version: ConfigurationVersion) -> None:
+    """Raise Invalid unless it has its archive, so that a run can be made of it."""
+    if version.status == Status.UPLOADED:
+        return
+    remedy = {
+        Status.PENDING: "Upload its archive first.",
+        Status.ERRORED: f"{version.error_message} Create another one.",
+        Status.ARCHIVED: "Its archive was dropped. Create another one, or leave it out to use the current one.",
+    }[Status(version.status)]
+    sentence = f"The configuration version is {version.status}, not uploaded. {remedy}"
+    raise Invalid(sentence, field="/data/relationships/configuration-version")
 
 
 async def archive_of(actor: Actor, version: ConfigurationVersion) -> StoredObject:
@@ -122,12 +133,13 @@ async def stored_archive(version_id: str) -> StoredObject:
 
 
 async def make_current(version: ConfigurationVersion) -> None:
-    """Let a provisional version be its workspace's current one, unless a newer one is."""
+    """Let a provisional version be its workspace's current one, unless a newer one is or it was archived."""
     async with in_transaction():
         workspace_id = version.workspace_id
         workspace = await Workspace.filter(id=workspace_id).select_for_update().get()
         current = await ConfigurationVersion.get_or_none(id=workspace.current_configuration_version_id)
-        if current is None or current.created_at <= version.created_at:
+        usable = await ConfigurationVersion.filter(id=version.id, status=Status.UPLOADED.value).exists()
+        if usable and (current is None or current.created_at <= version.created_at):
             await Workspace.filter(id=workspace.id).update(current_configuration_version_id=version.id)
 
 

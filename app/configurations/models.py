@@ -8,7 +8,7 @@ from tortoise.models import Model
 
 
 class ConfigurationVersion(Model):
-    """`pending` until its archive came, then `uploaded`, or `errored` and why.
+    """`pending` until its archive came, then `uploaded`, or `errored` and why; `archived` once its archive was dropped.
 
     Speculative ones serve plan-only runs; provisional ones become current when their run applies.
     """
@@ -32,6 +32,7 @@ class ConfigurationVersion(Model):
     created_by_id = fields.CharField(max_length=32, null=True)
     created_at = fields.DatetimeField()
     uploaded_at = fields.DatetimeField(null=True)
+    archived_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "configuration_versions"

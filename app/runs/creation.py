@@ -144,6 +144,8 @@ async def _store(actor: Actor, run: Run, values: list[Value], *, only_first: boo
     triggered = Run.filter(workspace_id=run.workspace_id, triggering_run_id=run.triggering_run_id)
     if run.triggering_run_id is not None and await triggered.exists():
         raise Conflict(f"{run.triggering_run_id} has triggered its run here already.")
+    # It may have been archived meanwhile; whoever does that holds the workspace, as we do.
+    configurations.require_usable(await ConfigurationVersion.get(id=run.configuration_version_id))
     run.number = workspace.run_count + 1
     run.stages = await stages.chosen(run, workspace)
     await run.save(force_create=True)
@@ -181,11 +183,13 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
             "The workspace's execution-mode is local: its runs happen on your machine. Set it to remote.",
             field="workspace",
         )
-    if not configurations.is_usable(configuration_version):
+    if configuration_version.workspace_id != workspace.id:
         raise Invalid(
-            f"The configuration version is {configuration_version.status}, not uploaded.",
-            field="configuration_version",
+            f"The configuration version {configuration_version.id} belongs to another workspace. Name one of"
+            f" {workspace.name}, or upload the configuration to it.",
+            field="/data/relationships/configuration-version",
         )
+    configurations.require_usable(configuration_version)
     if options.is_destroy and options.refresh_only:
         raise Invalid("A run is either is-destroy or refresh-only, not both.", field="refresh_only")
     if options.is_destroy and not workspace.allow_destroy_plan:

@@ -9,7 +9,7 @@ from app import configurations
 from app.access import tokens
 from app.access.models import User
 from app.configurations.models import ConfigurationVersion
-from app.errors import StateroomError
+from app.errors import Conflict, StateroomError
 from app.runs import lifecycle
 from app.runs.creation import RunOptions, create
 from app.runs.models import Run, RunEvent
@@ -34,6 +34,17 @@ async def queue_uploaded(version: ConfigurationVersion) -> None:
     except StateroomError as error:
         # The upload is a success all the same: who uploads to a workspace of local execution wants no run.
         log.info("no run for an uploaded configuration", version=version.id, reason=error.sentence)
+
+
+async def refuse_archiving(version: ConfigurationVersion) -> None:
+    """Raise Conflict while a run of *version* has not ended: its phases unpack the archive."""
+    unended = Run.filter(configuration_version_id=version.id, status__in=lifecycle.GROUPS["non_final"])
+    run = await unended.order_by("number").first()
+    if run is not None:
+        raise Conflict(
+            f"Run {run.id} of this configuration version is {lifecycle.label(run).lower()}. Discard or cancel it, or"
+            " wait for its end, then archive the version."
+        )
 
 
 async def adopt_applied(event: RunEvent) -> None:

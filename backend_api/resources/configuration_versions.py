@@ -23,13 +23,14 @@ def _upload_urls(view: View, things: Sequence[ConfigurationVersion]) -> Mapping[
 
 
 def _timestamps(version: ConfigurationVersion) -> dict[str, str]:
-    return {"uploaded_at": clock.wire(version.uploaded_at)} if version.uploaded_at is not None else {}
+    reached = {"uploaded_at": version.uploaded_at, "archived_at": version.archived_at}
+    return {name: clock.wire(moment) for name, moment in reached.items() if moment is not None}
 
 
 class ConfigurationVersionResource(Resource):
     type = "configuration-versions"
 
-    status = Attribute(type=str, doc="`pending`, `uploaded` or `errored`")
+    status = Attribute(type=str, doc="`pending`, `uploaded`, `errored` or `archived`")
     source = Attribute()
     auto_queue_runs = Attribute(type=bool, writable=True)
     speculative = Attribute(type=bool, writable=True)
@@ -89,6 +90,13 @@ async def download(request: Request) -> Response:
     return RedirectResponse(url, 302)
 
 
+async def archive(request: Request) -> Response:
+    """POST /configuration-versions/{id}/actions/archive"""
+    version = await configurations.find(actor_of(request), request.path_params["id"])
+    await configurations.drop_archive(actor_of(request), version)
+    return Response(status_code=202)
+
+
 #: Whoever is sent there goes at once.
 DOWNLOAD_SECONDS = 60
 
@@ -97,4 +105,5 @@ routes = [
     Route("/workspaces/{id}/configuration-versions", create, methods=["POST"]),
     Route("/configuration-versions/{id}", show),
     Route("/configuration-versions/{id}/download", download),
+    Route("/configuration-versions/{id}/actions/archive", archive, methods=["POST"]),
 ]

@@ -255,6 +255,76 @@ async def test_the_newest_version_is_listed_first(client: Client, workspace: Wor
     assert times == sorted(times, reverse=True)
 
 
+async def test_an_archive_is_dropped_when_nobody_needs_it_any_more(
+    client: Client, stranger: Client, workspace: Workspace
+) -> None:
+    old = await factories.make_configuration_version(workspace)
+    path = f"/configuration-versions/{old.id}/actions/archive"
+    assert (await stranger.post(path)).status_code == 404
+    assert "is the current one of net" in error(await client.post(path))["detail"]
+    current = await factories.make_configuration_version(workspace)
+    await client.post(f"/workspaces/{workspace.id}/actions/lock")
+    run = await factories.make_run(workspace, configuration_version=old)
+    refused = await client.post(path)
+    assert refused.status_code == 409
+    assert f"Run {run.id} of this configuration version is pending" in error(refused)["detail"]
+    assert (await client.post(f"/runs/{run.id}/actions/discard")).status_code == 202
+    stored = await StoredObject.get(id=old.archive_id)
+    assert (await client.post(path)).status_code == 202
+    assert not await StoredObject.filter(id=stored.id).exists()
+    shown = attributes(await client.get(f"/configuration-versions/{old.id}"))
+    assert (shown["status"], set(shown["status-timestamps"])) == ("archived", {"uploaded-at", "archived-at"})
+    assert (await client.get(f"/configuration-versions/{old.id}/download")).status_code == 404
+    assert "archived: only an uploaded one" in error(await client.post(path))["detail"]
+    await configurations.make_current(old)
+    assert (await Workspace.get(id=workspace.id)).current_configuration_version_id == current.id
+
+
+async def test_an_archive_dropped_while_a_run_of_it_is_made_leaves_no_run_without_files(
+    client: Client, workspace: Workspace
+) -> None:
+    for _ in range(3):
+        old, _current = [await factories.make_configuration_version(workspace) for _ in range(2)]
+        sent = run_of(workspace, old.id)
+        archived, made = await asyncio.gather(
+            client.post(f"/configuration-versions/{old.id}/actions/archive"), client.post("/runs", sent)
+        )
+        assert (archived.status_code, made.status_code) in [(202, 422), (409, 201)], (archived.text, made.text)
+
+
+def run_of(workspace: Workspace, version_id: str) -> dict[str, Any]:
+    named = {
+        "workspace": {"data": {"type": "workspaces", "id": workspace.id}},
+        "configuration-version": {"data": {"type": "configuration-versions", "id": version_id}},
+    }
+    return document("runs", {}, named)
+
+
+async def test_no_run_is_made_of_a_version_that_cannot_be_run(
+    client: Client, stranger: Client, workspace: Workspace, organization: Organization
+) -> None:
+    pending, _ = await begin(client, workspace)
+    errored, url = await begin(client, workspace)
+    await put(client, url, b"no archive")
+    archived = await factories.make_configuration_version(workspace)
+    await factories.make_configuration_version(workspace)
+    assert (await client.post(f"/configuration-versions/{archived.id}/actions/archive")).status_code == 202
+    foreign = await factories.make_configuration_version(await factories.make_workspace(organization, "other"))
+    hidden = await factories.make_configuration_version()
+    for version_id, status, words in (
+        (pending, 422, "Upload its archive first."),
+        (errored, 422, "errored, not uploaded"),
+        (archived.id, 422, "archived, not uploaded"),
+        (foreign.id, 422, "belongs to another workspace"),
+        (hidden.id, 404, "or you may not see it"),
+        ("cv-nothing", 404, "or you may not see it"),
+    ):
+        response = await client.post("/runs", run_of(workspace, version_id))
+        assert (response.status_code, words in error(response)["detail"]) == (status, True), response.text
+        if status == 422:
+            assert error(response)["source"]["pointer"] == "/data/relationships/configuration-version"
+
+
 async def test_a_deleted_workspace_takes_no_archive(client: Client, workspace: Workspace) -> None:
     id, url = await begin(client, workspace)
     await client.delete(f"/workspaces/{workspace.id}")

@@ -121,6 +121,7 @@ REFUSED = [
     "GET /api/v2/workspaces/{id}/configuration-versions",
     "POST /api/v2/workspaces/{id}/configuration-versions",
     "GET /api/v2/configuration-versions/{id}",
+    "POST /api/v2/configuration-versions/{id}/actions/archive",
     "GET /api/v2/configuration-versions/{id}/download",
     "GET /api/v2/workspaces/{id}/runs",
     "POST /api/v2/runs",
