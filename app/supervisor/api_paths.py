@@ -29,6 +29,8 @@ _PERMITTED = [
     )
 ]
 
+_WORKSPACES = re.compile(r"/api/v2/organizations/[^/]+/workspaces")
+
 
 def is_permitted(method: str, target: str, signed_prefixes: Sequence[str]) -> bool:
     """Whether a run may ask for *target*, a path with or without a query."""
@@ -38,3 +40,16 @@ def is_permitted(method: str, target: str, signed_prefixes: Sequence[str]) -> bo
     if method == "GET" and any(path.startswith(prefix) for prefix in signed_prefixes):
         return True
     return any(method == allowed and pattern.fullmatch(path) for allowed, pattern in _PERMITTED)
+
+
+def refusal(method: str, target: str) -> str:
+    """The sentence for what `is_permitted` refuses.
+
+    `terraform_remote_state` makes the workspace it was not shown, and prints what it hears to that.
+    """
+    if method == "POST" and _WORKSPACES.fullmatch(target.partition("?")[0]):
+        return (
+            "There is no such workspace, or it does not share its state with the workspace of this run. Look at the"
+            " name, switch global-remote-state on there, or name this workspace among its remote state consumers."
+        )
+    return "A run may not use this part of Stateroom's API."

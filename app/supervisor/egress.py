@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.supervisor.addresses import Address, Refused, Rule
-from app.supervisor.api_paths import is_permitted
+from app.supervisor.api_paths import is_permitted, refusal
 from app.supervisor.upstream import INSIDE_HOST, Upstream
 
 LONGEST_HEAD = 64 * 1024
@@ -162,7 +162,7 @@ class Proxy:
         if request.method == "CONNECT" or request.port != 80:
             return f"A run reaches Stateroom as http://{INSIDE_HOST}/ only."
         if not is_permitted(request.method, request.target, self._signed_prefixes):
-            return "A run may not use this part of Stateroom's API."
+            return refusal(request.method, request.target)
         if request.value(b"transfer-encoding") is not None:
             return "A request to Stateroom must say how long it is."
         return None
