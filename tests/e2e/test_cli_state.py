@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+from typing import Any
 
 import pytest
 
@@ -72,6 +74,70 @@ def test_a_lock_keeps_writers_out_until_it_is_forced_open(configuration: Configu
     configuration.must("force-unlock", "-force", lock)
     assert configuration.workspace()["attributes"]["locked"] is False
     assert "already unlocked" in configuration.refused("force-unlock", "-force", lock)
+
+
+CHANGED = 'resource "terraform_data" "one" { input = "changed" }\n'
+
+
+def roll_back(configuration: Configuration, version: str) -> Any:
+    target = {"data": {"type": "state-versions", "id": version}}
+    sent = {"type": "state-versions", "relationships": {"rollback-state-version": target}}
+    path = f"/api/v2/workspaces/{configuration.workspace()['id']}/state-versions"
+    return configuration.call("PATCH", path, {"data": sent})["data"]
+
+
+def current(configuration: Configuration) -> str:
+    path = f"/api/v2/workspaces/{configuration.workspace()['id']}/current-state-version"
+    return str(configuration.call("GET", path)["data"]["id"])
+
+
+def test_what_was_rolled_back_is_planned_again_and_a_plan_made_before_is_not_applied(
+    configuration: Configuration,
+) -> None:
+    configuration.cloud(resources=TWO).init()
+    configuration.apply()
+    first = current(configuration)
+    configuration.resources(CHANGED).apply()
+    serial = configuration.state()["serial"]
+    configuration.must("plan", "-out=saved", "-destroy")
+    configuration.lock()
+    made = roll_back(configuration, first)
+    configuration.unlock()
+    assert configuration.state()["serial"] == made["attributes"]["serial"] == serial + 1
+    assert configuration.addresses() == ["terraform_data.one", "terraform_data.two"]
+    assert configuration.statuses()[0] == "discarded"
+    assert "Saved plan is discarded" in configuration.refused("apply", "saved")
+    assert "Plan: 0 to add, 1 to change, 1 to destroy." in configuration.must("plan")
+
+
+def test_while_a_run_waits_for_a_person_nobody_moves_its_state(configuration: Configuration) -> None:
+    """Its plan is still right when it is confirmed: neither a rollback nor a push comes in between."""
+    configuration.cloud(resources=TWO).init()
+    configuration.apply()
+    first = current(configuration)
+    configuration.resources(CHANGED).apply()
+    before = configuration.must("state", "pull")
+    configuration.resources(TWO)
+    terminal = configuration.at_terminal("apply")
+    terminal.wait_for("Enter a value:")
+    holder = f"Run {configuration.runs()[0]['id']}"
+    for path, how in (("lock", "POST"), ("force-unlock", "POST")):
+        assert holder in refused_by_the_server(configuration, how, f"actions/{path}")
+    relation = {"rollback-state-version": {"data": {"type": "state-versions", "id": first}}}
+    sent = {"data": {"type": "state-versions", "relationships": relation}}
+    assert "holds the workspace's lock" in refused_by_the_server(configuration, "PATCH", "state-versions", sent)
+    configuration.refused("state", "push", "-force", "-", stdin=before)
+    terminal.type("yes")
+    assert terminal.ends() == 0
+    assert configuration.addresses() == ["terraform_data.one", "terraform_data.two"]
+
+
+def refused_by_the_server(configuration: Configuration, method: str, path: str, body: Any = None) -> str:
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        configuration.call(method, f"/api/v2/workspaces/{configuration.workspace()['id']}/{path}", body)
+    with refusal.value as answer:
+        assert answer.code == 409
+        return answer.read().decode()
 
 
 EMPTY = {
