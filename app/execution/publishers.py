@@ -58,7 +58,11 @@ class _TofuIndex(msgspec.Struct):
 def _of_hashicorp(document: bytes) -> dict[str, list[str]]:
     found = msgspec.json.decode(document, type=_HashicorpIndex).versions
     builds = {version: [b.arch for b in one.builds if b.os == "linux"] for version, one in found.items()}
-    return {version: archs for version, archs in builds.items() if archs and versions.is_exact(version)}
+    return {
+        version: archs
+        for version, archs in builds.items()
+        if archs and versions.is_exact(version) and versions.carries_out_runs("terraform", version)
+    }
 
 
 def _of_opentofu(document: bytes) -> dict[str, list[str]]:

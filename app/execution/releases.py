@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from app.settings import Settings
+from app.workspaces import versions
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,8 @@ class Release:
     """A filesystem mirror of providers that came with it."""
     beside: tuple[Path, ...] = ()
     """Providers that lie flat beside the program, where Terraform 0.12 looks for them."""
+    bundle: str = ""
+    """Of a bundle, what its administrator registered, in short: another one under the same name has another."""
 
     @property
     def name(self) -> str:
@@ -43,16 +46,18 @@ class Release:
 
 def installed(settings: Settings) -> dict[str, Release]:
     """Every release here by name.  Starts each program that is only on PATH once, to ask its version."""
-    found = {release.name: release for release in _on_path()}
-    found.update((release.name, release) for release in _in_tools(settings.tools_dir))
-    return found
+    everything = [*_on_path(), *_in_tools(settings.tools_dir)]
+    for release in everything:
+        if not versions.carries_out_runs(release.engine, release.version):
+            log.warning("too old to carry out runs, left out", version=release.name, path=str(release.path))
+    return {one.name: one for one in everything if versions.carries_out_runs(one.engine, one.version)}
 
 
 def _in_tools(tools: Path) -> Iterator[Release]:
     for engine, program in PROGRAMS.items():
         for folder in {engine, program}:
             for path in sorted(Path(tools, folder).glob(f"*/{program}")):
-                if _is_program(path):
+                if _is_program(path) and versions.is_exact(path.parent.name.removeprefix("v")):
                     yield Release(engine, path.parent.name.removeprefix("v"), path.resolve())
 
 

