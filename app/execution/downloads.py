@@ -7,7 +7,9 @@ checksum.  A bundle is good if it has the checksum its administrator registered.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,7 +73,13 @@ async def bundle(tool: ToolVersion, settings: Settings, shelf: Shelf, go_on: GoO
         except StateroomError as error:
             name = f"{versions.NAMES[tool.engine]} {tool.version}"
             raise CannotInstall(f"{name}, a bundle, was not installed. {error.sentence}") from error
-    return _found(shelf, place["sha"], tool.engine, tool.version)
+    return replace(_found(shelf, place["sha"], tool.engine, tool.version), bundle=_registered(tool))
+
+
+def _registered(tool: ToolVersion) -> str:
+    """The checksums for every kind of machine: a plan may be made on one and applied on another."""
+    sums = sorted(f"{one['os']}_{one['arch']} {one['sha']}\n" for one in tool.archs)
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def architecture(tool: ToolVersion) -> dict[str, str]:

@@ -87,7 +87,8 @@ async def prepare(subject: Subject, station: Station, release: Release, director
     """Lay the directory out and write the order.  Raises a StateroomError if the phase cannot be carried out."""
     job, run = subject.job, subject.run
     values, fingerprint = await snapshot.with_fingerprint(run)
-    bound = binding.of(run, job, fingerprint, place=str(directory.state) if station.settings.sandbox == "none" else "")
+    place = str(directory.state) if station.settings.sandbox == "none" else ""
+    bound = binding.of(run, job, fingerprint, bundle=release.bundle, place=place)
     if subject.is_apply:
         _refuse_if_moved(subject, bound)
     token = await run_tokens.mint(job, run)

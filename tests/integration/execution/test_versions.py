@@ -11,7 +11,7 @@ from pathlib import Path
 import pysequoia
 import pytest
 
-from app import clock, tool_versions
+from app import clock, runs, tool_versions
 from app import settings as settings_module
 from app.access.actors import SYSTEM
 from app.errors import Invalid
@@ -26,7 +26,7 @@ from app.tool_versions import Architecture
 from app.tool_versions.models import ReleaseIndex, ToolVersion
 from tests import factories
 from tests.integration.execution.conftest import Crew, rested, start, whole_log, working
-from tests.services.releases import PLATFORM, Mirror, packed, terraform
+from tests.services.releases import ARCHITECTURE, PLATFORM, Mirror, packed, terraform
 
 FILES = {"main.tf": 'resource "terraform_data" "one" { input = "one" }\n'}
 WITH_PROVIDER = {
@@ -57,7 +57,7 @@ async def bundle(mirror: Mirror, content: bytes, version: str = "1.11.4-acme", s
     place = Architecture(
         f"{mirror.url}/bundle.zip?signed=secret",
         sha or hashlib.sha256(content).hexdigest(),
-        arch=PLATFORM.partition("_")[2],
+        arch=ARCHITECTURE,
     )
     return await tool_versions.create(SYSTEM, version=version, archs=[place])
 
@@ -241,6 +241,23 @@ async def test_a_bundle_brings_its_providers(mirror: Mirror, opened: Settings) -
         assert "Downloading Terraform 1.11.4-acme (a bundle of this site)..." in said
         assert "Installed acme/fake v1.0.0" in said, said
         assert "signed=secret" not in said
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_plan_is_not_applied_with_another_bundle_than_it_was_made_with(
+    mirror: Mirror, opened: Settings
+) -> None:
+    tool = await bundle(mirror, packed({"terraform": terraform()}))
+    async with working(allowing(opened)) as crew:
+        run = await planned(crew, tool.version)
+        assert run.status == lifecycle.PLANNED, await log_of(run)
+        mirror.files["/other.zip"] = other = packed({"terraform": terraform(), "plugins/README": b"other"})
+        place = Architecture(f"{mirror.url}/other.zip", hashlib.sha256(other).hexdigest(), arch=ARCHITECTURE)
+        await tool_versions.update(SYSTEM, tool, archs=[place])
+        await runs.confirm(SYSTEM, run)
+        crew.ring()
+        assert (await rested(run)).status == lifecycle.ERRORED
+        assert "was not applied: the bundle registered as that Terraform version changed" in await log_of(run, "apply")
 
 
 async def test_a_bundle_with_another_sum_is_refused_before_it_is_unpacked(mirror: Mirror, opened: Settings) -> None:
