@@ -16,6 +16,7 @@ from app.access import run_tokens, tokens
 from app.access.actors import Actor, Kind
 from app.errors import Forbidden, Unauthenticated
 from app.http.routing import Endpoint
+from backend_api import clients
 
 #: Where a run finds this server: the proxy of its sandbox answers to that name, and to it alone.
 INTERNAL_URL = "http://stateroom.internal"
@@ -34,6 +35,7 @@ def authenticated(endpoint: Endpoint) -> Endpoint:
         actor = await tokens.authenticate(_bearer(request))
         if actor.kind is Kind.RUN:
             _check_route(request)
+        clients.notice(client_version(request))
         integration = request.headers.get("x-terraform-integration")
         request.state.actor = replace(actor, integration=integration[:40]) if integration else actor
         return await endpoint(request)
