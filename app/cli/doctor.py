@@ -36,13 +36,16 @@ def doctor(
     import json
     from dataclasses import asdict
 
+    from app import diagnostics
     from app.cli import checkup, opening, state_checks
 
     if state:
         raise typer.Exit(state_checks.check(data, workspace, as_json))
     if workspace is not None:
         raise typer.BadParameter("A workspace is named with --state only.")
-    findings = checkup.examine(opening.settings_for(data))
+    settings = opening.settings_for(data)
+    diagnostics.configure(settings)  # what it meets on its way is told beside the answer
+    findings = checkup.examine(settings)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

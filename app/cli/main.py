@@ -6,7 +6,22 @@ import sys
 
 import typer
 
-from app.cli import doctor, env, keys, migrate, organizations, queue, runs, saying, serve, tokens, up, users, worker
+from app.cli import (
+    doctor,
+    env,
+    keys,
+    migrate,
+    organizations,
+    queue,
+    runs,
+    saying,
+    serve,
+    tokens,
+    up,
+    users,
+    version,
+    worker,
+)
 from app.errors import StateroomError
 
 app = typer.Typer(
@@ -35,6 +50,7 @@ app.command()(worker.worker)
 app.command(short_help="Bring the database to this version's schema.")(migrate.migrate)
 app.command(short_help="Runs, newest first, and why they wait.")(runs.runs)
 app.command(short_help="Workers, what they do, and what waits for them.")(queue.queue)
+app.command(short_help="Versions: this, Python, and the terraforms a worker finds here.")(version.version)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(organizations.app, name="org")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
+from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from tests import factories
 from tests.integration.cli.commands import stateroom
 from tests.integration.crowd import crowd
 from tests.services import Parts
+from tests.services.releases import terraform
 
 TOOLS = {"terraform/1.11.4"}
 
@@ -112,3 +116,19 @@ async def test_an_organization_is_deleted_with_what_waits_in_it(settings: Settin
     await run.refresh_from_db()
     assert run.status == "canceled"
     assert json.loads(await said(settings, parts, "runs", "--json")) == []
+
+
+def test_the_versions_are_told_without_a_server(tmp_path: Path) -> None:
+    place = tmp_path / "tools/terraform"
+    for name in ("1.0.3", "0.11.14", "not a version"):
+        (place / name).mkdir(parents=True)
+        (place / name / "terraform").symlink_to(terraform())
+    done = stateroom("version", "--json", "--data", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["stateroom"] == installed_version("stateroom")
+    assert found["python"] == platform.python_version()
+    assert [one["version"] for one in found["terraform"]][1:] == ["1.0.3"]  # after the one on PATH
+    assert found["opentofu"] == []
+    lines = stateroom("version", "--data", str(tmp_path)).stdout.splitlines()
+    assert lines[-1].split() == ["opentofu", "none", "here"]
