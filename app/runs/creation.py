@@ -11,6 +11,7 @@ from app.access.actors import Actor
 from app.access.permissions import grants, require
 from app.configurations.models import ConfigurationVersion
 from app.errors import Conflict, Invalid
+from app.plain_text import plain, shortened
 from app.runs import lifecycle, moves, queue, snapshot, stages
 from app.runs.models import Apply, Plan, Run, RunEvent
 from app.runs.statuses import PENDING
@@ -21,6 +22,8 @@ from app.workspaces import versions
 from app.workspaces.models import Workspace
 
 DEFAULT_MESSAGE = "Queued manually via the Terraform Enterprise API"
+#: The characters of the longest message; lists show a hundred of them.
+MOST_MESSAGE = 2048
 
 
 def run_variable(key: str, literal: str) -> Value:
@@ -81,7 +84,7 @@ async def create(
         organization_id=workspace.organization_id,
         configuration_version_id=configuration_version.id,
         status=PENDING.value,
-        message=options.message or DEFAULT_MESSAGE,
+        message=_message(options),
         source=options.source,
         trigger_reason=options.trigger_reason,
         engine=workspace.engine,
@@ -196,6 +199,11 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
         raise Invalid("The workspace does not allow destroy plans (allow-destroy-plan is false).", field="is_destroy")
     if options.plan_only and options.save_plan:
         raise Invalid("A run is either plan-only or save-plan, not both.", field="save_plan")
+
+
+def _message(options: RunOptions) -> str:
+    """Cut, not refused: the message of a commit may be of any length, and its run is wanted all the same."""
+    return shortened(plain(options.message or "").strip() or DEFAULT_MESSAGE, MOST_MESSAGE)
 
 
 def _applies_by_itself(workspace: Workspace, options: RunOptions, *, plan_only: bool, may_apply: bool) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app import clock
 from app.errors import Conflict
@@ -278,10 +278,18 @@ def is_discardable(run: Run) -> bool:
     return allows(run, "discard")
 
 
+#: Clocks of two machines differ by less.
+_SET_BACK = timedelta(minutes=2)
+
+
 def is_force_cancelable(run: Run, at: datetime | None = None) -> bool:
     """Only after a cancel and its cool-off, while the run still has not ended and does not wait for a person."""
-    available = run.force_cancel_available_at
-    return available is not None and allows(run, "stop") and (at or clock.now()) >= available
+    available, asked = run.force_cancel_available_at, run.cancel_requested_at
+    if available is None or not allows(run, "stop"):
+        return False
+    now = at or clock.now()
+    # A clock that was set back cannot tell how long ago the cancel was; nobody is to wait until it is there again.
+    return now >= available or (asked is not None and asked - now > _SET_BACK)
 
 
 def is_retryable(run: Run) -> bool:

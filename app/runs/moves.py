@@ -13,10 +13,11 @@ from tortoise.expressions import F
 
 from app import clock, events, ids
 from app.access.actors import SYSTEM, Actor
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.jobs import claims
 from app.jobs import queue as jobs
 from app.jobs.claims import Claim
+from app.plain_text import plain
 from app.runs import lifecycle, stages
 from app.runs.models import Comment, Run, RunEvent
 from app.states import history
@@ -24,6 +25,9 @@ from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
 
 log = structlog.get_logger(__name__)
+
+#: The characters of the longest comment.
+MOST_COMMENT = 32_768
 
 
 async def move(
@@ -153,6 +157,7 @@ async def _free_lock(run: Run) -> None:
 async def _record(run: Run, action: str, by: Actor, description: str, comment: str | None) -> RunEvent:
     now = clock.now()
     remark = None
+    comment = _checked(comment)
     if comment and by.id is not None:
         remark = await Comment.create(
             id=ids.new("comment"), run_id=run.id, body=comment, created_by_id=by.id, created_at=now
@@ -170,3 +175,11 @@ async def _record(run: Run, action: str, by: Actor, description: str, comment: s
     )
     event.run = run
     return event
+
+
+def _checked(comment: str | None) -> str | None:
+    if comment is None:
+        return None
+    if len(comment) > MOST_COMMENT:
+        raise Invalid(f"A comment has at most {MOST_COMMENT} characters; this one has {len(comment)}.", field="comment")
+    return plain(comment).strip()

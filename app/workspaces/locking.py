@@ -13,6 +13,7 @@ from app.access.actors import Actor, Kind
 from app.access.models import User
 from app.access.permissions import require
 from app.errors import Conflict, Invalid
+from app.plain_text import plain
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
 from app.workspaces.settings import MOST_REASON
@@ -38,6 +39,7 @@ async def lock(actor: Actor, workspace: Workspace, reason: str | None = None) ->
         return workspace
     if reason is not None and len(reason) > MOST_REASON:
         raise Invalid(f"The reason has at most {MOST_REASON} characters.", field="reason")
+    reason = plain(reason) if reason is not None else None
     async with in_transaction():
         fresh = await _row(workspace)
         if _is_locked(fresh):
