@@ -37,6 +37,8 @@ async def write() -> int:
 
 def line(reason: Waiting) -> str:
     """What is said of *reason* in a log."""
+    if reason.reason == "share":  # it begins with a name
+        return f"Waiting for a worker: {reason.sentence}."
     if reason.reason != "slots":
         return f"Waiting for a worker: {reason.sentence[:1].lower()}{reason.sentence[1:].rstrip('.')}."
     if reason.ahead is None:

@@ -162,7 +162,8 @@ def _at_its_cap(
     limit = limits.get(job.organization_id)
     if limit is None or running.get(job.organization_id, 0) < limit:
         return None
-    sentence = f"{names.get(job.organization_id, 'The organization')} runs {limit} jobs, as many as it may at a time"
+    name, jobs = names.get(job.organization_id, "The organization"), "job" if limit == 1 else "jobs"
+    sentence = f"{name} runs {limit} {jobs}, as many as it may at a time"
     return Waiting("share", sentence, None, job.queued_at)
 
 
