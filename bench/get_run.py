@@ -33,7 +33,7 @@ def measure(effort: Effort) -> Sequence[Figure]:
     with servers.scratch() as place:
         data = place / "ours"
         run, token = _one_run(data)
-        with _serving("bench.filled_app", data) as ours, _serving("bench.bare_route", data) as bare:
+        with serving("bench.filled_app", data) as ours, serving("bench.bare_route", data) as bare:
             rounds = [_one_round(ours, bare, run, token) for _ in range(effort.of(5, 2) + 1)][1:]
     return [
         Figure(
@@ -65,8 +65,8 @@ def _one_round(ours: str, bare: str, run: str, token: str) -> tuple[float, float
 
 
 @contextlib.contextmanager
-def _serving(module: str, data: Path) -> Iterator[str]:
-    """The application of *module* on a port of its own, in one process; its URL."""
+def serving(module: str, data: Path) -> Iterator[str]:
+    """The application of *module* on a port of its own, in one process, as its only user; its URL."""
     port = servers.free_port()
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     command = [sys.executable, "-m", "uvicorn", f"{module}:create_app", "--factory", "--port", str(port), *options]

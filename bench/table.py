@@ -21,7 +21,18 @@ from dataclasses import dataclass
 from bench.figures import Effort, Figure, show
 
 #: The rows: each is a module of this package whose `measure(effort)` returns its figures.
-ROWS = ("plan_wall", "run_start", "write_to_reader", "throughput", "get_run", "claims", "big_state", "second_start")
+ROWS = (
+    "plan_wall",
+    "run_start",
+    "write_to_reader",
+    "throughput",
+    "get_run",
+    "run_list",
+    "claims",
+    "fairness",
+    "big_state",
+    "second_start",
+)
 
 COLUMNS = ("what", "ours", "comparison", "ratio", "goal", "reached")
 
