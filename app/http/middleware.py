@@ -24,6 +24,9 @@ log = structlog.get_logger("stateroom.http")
 #: The least that may be announced: of a smaller number the CLI makes a burst of none, and fails each call.
 LEAST_RATE = 30
 
+#: The status of a request that got no answer: nobody was left to read one.
+NOBODY_LEFT = 499
+
 #: A run has its id's suffix in common with its plan and its apply.
 _RUN = re.compile(r"(?:run|plan|apply)-([A-Za-z0-9]{16})")
 
@@ -34,164 +37,133 @@ Observe = Callable[[str, str, int, float], None]
 def stack(
     router: Router, limits: Limits, *, rate: int, refuse: Refuse = refuse, observe: Observe | None = None
 ) -> ASGIApp:
-    """The whole application around *router*, from the outside in."""
-    app: ASGIApp = BodyLimit(router, router, limits, refuse)
-    app = UnexpectedErrors(app, refuse)
-    app = StandardHeaders(app, rate)
-    return AccessLog(app, observe)
+    """The whole application around *router*."""
+    return Entrance(router, limits, rate, refuse, observe)
 
 
-class AccessLog:
-    """Gives the request its id, and writes one line when it is over.
+class Entrance:
+    """Gives a request its id and its limit, each answer its headers, and writes one line when it is over.
 
-    The line has the route's pattern; path and query appear nowhere, for both may hold a secret.
+    One class, not one for each: what every request passes is paid by every request.  The line has the route's pattern;
+    path and query appear nowhere, for both may hold a secret.
     """
 
-    def __init__(self, app: ASGIApp, observe: Observe | None = None) -> None:
-        self.app = app
+    def __init__(
+        self, router: Router, limits: Limits, rate: int, refuse: Refuse = refuse, observe: Observe | None = None
+    ) -> None:
+        self.router = router
+        self.limits = limits
+        self.refuse = refuse
         self.observe = observe
+        self.headers = standard_headers(rate)
+        self.log = log.bind()  # once: finding the configuration takes as long as writing the line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.router(scope, receive, send)
             return
         started = clock.monotonic()
         request_id = scope["request_id"] = secrets.token_hex(8)
-        status = 499  # nobody was left to answer, unless a response starts
+        answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._see_through(scope, receive, answer)
+        finally:
+            self._write(scope, answer.status, clock.monotonic() - started)
+            structlog.contextvars.reset_contextvars(**bound)
 
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
+    async def _see_through(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Let the router answer.  What nobody expected becomes a 500 whose reference, the request's id, stands beside
+        the trace in the log."""
+        try:
+            await self._within_limit(scope, receive, answer)
+        except ClientDisconnect:
+            self.log.debug("the client went away", route=route_pattern(scope))
+        except Exception:
+            reference = scope["request_id"]
+            self.log.exception("a bug", route=route_pattern(scope), method=scope["method"], reference=reference)
+            if answer.has_begun:
+                return  # the server cuts the connection of an answer without end: that is seen as a failure
+            text = f"Something went wrong here that should not. The server's log has it as {reference}."
+            response = self.refuse(scope, Refusal(500, "internal server error", text))
+            await response(scope, receive, answer.send)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, note_status)
-            finally:
-                self._write(scope, status, clock.monotonic() - started)
+    async def _within_limit(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """End a request whose body is longer than its route allows with 413, before or while it is read.
+
+        The rest is not read here: after an answer the server throws away what still comes on the connection, so a
+        client that listens only when it has sent everything gets the answer too.
+        """
+        limit = self._limit(scope)
+        if limit is None:
+            await self.router(scope, receive, answer.send)
+            return
+        try:
+            check_announced(scope, limit)
+            await self.router(scope, bounded(receive, limit), answer.send)
+        except TooLarge as error:
+            response = self.refuse(scope, Refusal(413, "payload too large", error.sentence))
+            await response(scope, receive, answer.send)
+
+    def _limit(self, scope: Scope) -> Limit | None:
+        route = self.router.match(scope)
+        name = route.body if route else "json"
+        limit: Limit | None = getattr(self.limits, name) if name else None
+        return limit
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
-        pattern = route_pattern(scope)
-        actor = getattr(scope.get("state", {}).get("actor"), "id", None)
-        who = {"actor": actor} if actor else {}
+        pattern, method = route_pattern(scope), scope["method"]
+        said = {"route": pattern, "method": method, "status": status, "ms": round(seconds * 1000, 1)}
+        if actor := getattr(scope.get("state", {}).get("actor"), "id", None):
+            said["actor"] = actor
         if run := _run_named(scope):
-            who["run"] = run
-        log.info(
-            "request",
-            route=pattern,
-            method=scope["method"],
-            status=status,
-            ms=round(seconds * 1000, 1),
-            **who,
-        )
+            said["run"] = run
+        self.log.info("request", **said)
         if self.observe:
-            self.observe(pattern, scope["method"], status, seconds)
+            self.observe(pattern, method, status, seconds)
+
+
+class _Answer:
+    """What goes out: adds the headers to its start, and remembers that and how it began."""
+
+    __slots__ = ("_headers", "_send", "status")
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send, self._headers = send, headers
+        self.status = NOBODY_LEFT
+
+    @property
+    def has_begun(self) -> bool:
+        return self.status != NOBODY_LEFT
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+        await self._send(message)
+
+
+def standard_headers(rate: int) -> list[tuple[bytes, bytes]]:
+    """What terraform wants to find on every response, whatever its status.
+
+    These values are the only ones with which every CLI since 0.11 takes part in all it can.  *rate* is announced, not
+    enforced, here; 0 announces nothing, which means no limit.
+    """
+    headers = [
+        (b"tfp-api-version", b"2.6"),
+        (b"tfp-appname", b"Terraform Enterprise"),
+        (b"x-tfe-version", b"v202501-1"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    if rate:
+        headers.append((b"x-ratelimit-limit", b"%d" % max(rate, LEAST_RATE)))
+    return headers
 
 
 def _run_named(scope: Scope) -> str | None:
     """The run that the path names, by its own id or by its plan's or apply's: ids are no secret, other texts may be."""
     named = _RUN.fullmatch(scope.get("path_params", {}).get("id", ""))
     return f"run-{named[1]}" if named else None
-
-
-class StandardHeaders:
-    """What terraform wants to find on every response, whatever its status.
-
-    These values are the only ones with which every CLI since 0.11 takes part in all it can.  *rate* is
-    announced, not enforced, here; 0 announces nothing, which means no limit.
-    """
-
-    def __init__(self, app: ASGIApp, rate: int) -> None:
-        self.app = app
-        self.headers = [
-            (b"tfp-api-version", b"2.6"),
-            (b"tfp-appname", b"Terraform Enterprise"),
-            (b"x-tfe-version", b"v202501-1"),
-            (b"x-content-type-options", b"nosniff"),
-        ]
-        if rate:
-            self.headers.append((b"x-ratelimit-limit", b"%d" % max(rate, LEAST_RATE)))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        ours = [*self.headers, (b"x-request-id", scope["request_id"].encode())]
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *ours]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
-class UnexpectedErrors:
-    """Turns what nobody expected into a 500 whose reference, the request's id, stands beside the trace in
-    the log."""
-
-    def __init__(self, app: ASGIApp, refuse: Refuse = refuse) -> None:
-        self.app = app
-        self.refuse = refuse
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        begun = False
-
-        async def note_begin(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, note_begin)
-        except ClientDisconnect:
-            log.debug("the client went away", route=route_pattern(scope))
-        except Exception:
-            reference = scope["request_id"]
-            log.exception("a bug", route=route_pattern(scope), method=scope["method"], reference=reference)
-            if begun:
-                return  # the server cuts the connection of an answer without end: that is seen as a failure
-            text = f"Something went wrong here that should not. The server's log has it as {reference}."
-            response = self.refuse(scope, Refusal(500, "internal server error", text))
-            await response(scope, receive, send)
-
-
-class BodyLimit:
-    """Ends a request whose body is longer than its route allows with 413, before or while it is read.
-
-    The rest is not read here: after an answer the server throws away what still comes on the connection, so
-    a client that listens only when it has sent everything gets the answer too.
-    """
-
-    def __init__(self, app: ASGIApp, router: Router, limits: Limits, refuse: Refuse = refuse) -> None:
-        self.app = app
-        self.router = router
-        self.limits = limits
-        self.refuse = refuse
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = self._limit(scope)
-        if limit is None:
-            await self.app(scope, receive, send)
-            return
-        try:
-            check_announced(scope, limit)
-            await self.app(scope, bounded(receive, limit), send)
-        except TooLarge as error:
-            response = self.refuse(scope, Refusal(413, "payload too large", error.sentence))
-            await response(scope, receive, send)
-
-    def _limit(self, scope: Scope) -> Limit | None:
-        if scope["type"] != "http":
-            return None
-        route = self.router.match(scope)
-        name = route.body if route else "json"
-        limit: Limit | None = getattr(self.limits, name) if name else None
-        return limit
 
 
 def route_pattern(scope: Scope) -> str:
