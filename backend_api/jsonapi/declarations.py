@@ -47,18 +47,21 @@ class Declared:
         self.doc = doc
         self.wire = name or ""
         self.name = ""
+        self.column: str | None = None
+        """The object's own attribute whose value is taken as it is."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
         self.wire = self.wire or dashed(name)
         if self.getter is None and self.loader is None:
             self.getter = self._default_getter(name)
+            self.column = name
 
     def _default_getter(self, name: str) -> Getter | None:
         return operator.attrgetter(name)
 
     @cached_property
-    def _direct(self) -> Getter:
+    def direct(self) -> Getter:
         """The reader of what needs no loader: the same for every page."""
         assert self.getter
         return self.getter
@@ -66,7 +69,7 @@ class Declared:
     def reader(self, loaded: Mapping[Loader, Mapping[str, Any]]) -> Getter:
         """A function from an object to the value here, *loaded* being what the page's loaders found."""
         if self.loader is None:
-            return self._direct
+            return self.direct
         found, getter = loaded[self.loader], self.getter
         if getter is None:
             return lambda thing: found.get(thing.id)
@@ -99,11 +102,11 @@ class Attribute(Declared):
         self.dashed_keys = dashed_keys
 
     @cached_property
-    def _direct(self) -> Getter:
-        return self._dashing(super()._direct)
+    def direct(self) -> Getter:
+        return self._dashing(super().direct)
 
     def reader(self, loaded: Mapping[Loader, Mapping[str, Any]]) -> Getter:
-        return self._direct if self.loader is None else self._dashing(super().reader(loaded))
+        return self.direct if self.loader is None else self._dashing(super().reader(loaded))
 
     def _dashing(self, read: Getter) -> Getter:
         return (lambda thing: with_dashes(read(thing))) if self.dashed_keys else read

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from app import clock
 from app.http.refusals import JSON_API
 from backend_api import authentication
-from backend_api.jsonapi.declarations import Attribute, Declared, Getter, Loader, Ref, Relation
+from backend_api.jsonapi.declarations import Attribute, Getter, Loader, Ref, Relation
 from backend_api.names import dashed, underscored
 
 if TYPE_CHECKING:
@@ -97,6 +98,31 @@ class _Batch:
     paths: Paths = field(default_factory=dict)
 
 
+class _Sheet:
+    """What is read of each object of a class, sorted by how: most are columns, and those are read all at once."""
+
+    def __init__(self, resource: type[Resource], attributes: Sequence[Attribute], paths: Collection[str]) -> None:
+        columns = {a.wire: a.column for a in attributes if a.column and not a.dashed_keys}
+        self.wires = tuple(columns)
+        self.values = _all_of(tuple(columns.values()))
+        self.others = [a for a in attributes if a.wire not in columns]
+        self.relations = [r for r in resource.relations if r.is_read(included=r.name in paths)]
+        self.linked = [(r.wire, r.related) for r in resource.relations if r.related]
+        loaders = (one.loader for one in (*self.others, *self.relations) if one.loader is not None)
+        self.loaders = tuple(dict.fromkeys(loaders))
+
+
+def _all_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    """A reader of several attributes at once."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda thing: [getattr(thing, name) for name in names]
+
+
+#: Those for who asked for neither less nor more.
+_usual_sheets: dict[type[Resource], _Sheet] = {}
+
+
 class _Document:
     def __init__(self, view: View, resource: type[Resource]) -> None:
         self._view = view
@@ -133,36 +159,39 @@ class _Document:
         if not things:
             return []
         view = self._view
-        wanted = view.fields.get(resource.type)
-        attributes = [a for a in resource.readable if wanted is None or a.wire in wanted]
-        relations = [r for r in resource.relations if r.is_read(included=r.name in paths)]
-        loaded = await _load_all(view, things, [*attributes, *relations])
-        read_attributes = _readers(attributes, loaded)
-        read_relations = [(r, r.reader(loaded), paths.get(r.name)) for r in relations]
-        linked = [r for r in resource.relations if r.related]
-        return [self._one(resource, thing, read_attributes, read_relations, linked) for thing in things]
+        sheet = self._sheet(resource, paths)
+        loaded = await _load_all(view, things, sheet.loaders)
+        attributes = [(one.wire, one.reader(loaded)) for one in sheet.others]
+        relations = [(one, one.reader(loaded), paths.get(one.name)) for one in sheet.relations]
+        return [self._one(resource, thing, sheet, attributes, relations) for thing in things]
+
+    def _sheet(self, resource: type[Resource], paths: Paths) -> _Sheet:
+        wanted = self._view.fields.get(resource.type)
+        if wanted is None and not paths:
+            if resource not in _usual_sheets:
+                _usual_sheets[resource] = _Sheet(resource, resource.readable, ())
+            return _usual_sheets[resource]
+        return _Sheet(resource, [a for a in resource.readable if wanted is None or a.wire in wanted], paths)
 
     def _one(
         self,
         resource: type[Resource],
         thing: Any,
+        sheet: _Sheet,
         attributes: list[tuple[str, Getter]],
         relations: list[tuple[Relation, Getter, Paths | None]],
-        linked: list[Relation],
     ) -> dict[str, Any]:
         id = resource.identity(thing)
-        one: dict[str, Any] = {
-            "id": id,
-            "type": resource.type,
-            "attributes": {wire: read(thing) for wire, read in attributes},
-        }
+        values: dict[str, Any] = dict(zip(sheet.wires, sheet.values(thing), strict=True))
+        for wire, read in attributes:
+            values[wire] = read(thing)
+        one: dict[str, Any] = {"id": id, "type": resource.type, "attributes": values}
         related: dict[str, Any] = {
             relation.wire: {"data": self._linkage(relation, read(thing), follow)}
             for relation, read, follow in relations
         }
-        for relation in linked:
-            assert relation.related
-            related.setdefault(relation.wire, {})["links"] = {"related": relation.related.format(id=id)}
+        for wire, path in sheet.linked:
+            related.setdefault(wire, {})["links"] = {"related": path.format(id=id)}
         if related:
             one["relationships"] = related
         links = resource.links(self._view, thing)
@@ -171,6 +200,8 @@ class _Document:
         return one
 
     def _linkage(self, relation: Relation, value: Any, follow: Paths | None) -> Any:
+        if follow is None and type(value) is str:  # most are, and nobody asked for more
+            return {"type": relation.types[0], "id": value}
         if relation.many:
             return [self._linked(relation, item, follow) for item in value or ()]
         return None if value is None else self._linked(relation, value, follow)
@@ -191,18 +222,13 @@ class _Document:
         batch.paths = _merged(batch.paths, paths)
 
 
-async def _load_all(view: View, things: Sequence[Any], declared: Iterable[Declared]) -> dict[Loader, Mapping[str, Any]]:
+async def _load_all(view: View, things: Sequence[Any], loaders: Collection[Loader]) -> dict[Loader, Mapping[str, Any]]:
     """Ask each loader once, however many attributes live on it."""
     loaded: dict[Loader, Mapping[str, Any]] = {}
-    for one in declared:
-        if one.loader is not None and one.loader not in loaded:
-            found = one.loader(view, things)
-            loaded[one.loader] = await found if inspect.isawaitable(found) else found
+    for loader in loaders:
+        found = loader(view, things)
+        loaded[loader] = await found if inspect.isawaitable(found) else found
     return loaded
-
-
-def _readers(attributes: Iterable[Attribute], loaded: Mapping[Loader, Mapping[str, Any]]) -> list[tuple[str, Getter]]:
-    return [(attribute.wire, attribute.reader(loaded)) for attribute in attributes]
 
 
 def _merged(one: Paths, other: Paths) -> Paths:
