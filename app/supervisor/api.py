@@ -19,6 +19,10 @@ class Away(Exception):
     """The API cannot be reached, or says that it cannot answer now.  Worth another try."""
 
 
+class Faulty(Away):
+    """The API met an error of its own.  Worth a few tries, but it is there, and may say the same for ever."""
+
+
 class TokenRefused(Exception):
     """The run's token is no longer good: the run was ended, or given up."""
 
@@ -144,6 +148,8 @@ def _judge(status: int, body: bytes, call: str) -> None:
         raise TokenRefused(f"Stateroom refused the run's token: {said}")
     if status == 404:
         raise Missing(f"{call}: {said}")
+    if status >= 500 and status not in (502, 503, 504):
+        raise Faulty(f"Stateroom answered {status}: {said}")
     if status in (408, 425, 429) or status >= 500:
         raise Away(f"Stateroom answered {status}: {said}")
     raise Declined(f"Stateroom answered {status}: {said}")

@@ -97,6 +97,8 @@ class Limits:
     cpu_seconds: int | None = None
     save_seconds: float = 900
     """How long the last state is offered to an API that is away."""
+    fault_seconds: float = 120
+    """And to one that answers with an error of its own."""
     read_seconds: float = 120
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from app.supervisor.api import Api, Away, Declined, TokenRefused
+from app.supervisor.api import Api, Away, Declined, Faulty, TokenRefused
 from app.supervisor.collect import Refused, read_inside
 from app.supervisor.control import JOURNAL, write_whole
 from app.supervisor.journal import Journal, Sender, pauses
@@ -139,6 +139,8 @@ class WorkspaceState:
             except (TokenRefused, Declined, ValueError) as error:
                 return replace(found, left=left, why=str(error))
             except Away as error:
+                if isinstance(error, Faulty):
+                    deadline = min(deadline, time.monotonic() + self._spec.limits.fault_seconds)
                 if time.monotonic() + pause > deadline or self._stop.killed:
                     return replace(found, left=left, why=str(error))
             self._pause(pause)

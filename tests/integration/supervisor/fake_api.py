@@ -39,6 +39,7 @@ class FakeApi:
     versions: list[Version] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     is_away: bool = False
+    is_faulty: bool = False
     token: str = TOKEN
     hold: threading.Event = field(default_factory=threading.Event)
     """Until it is set, reads of the other workspace's state are not answered."""
@@ -83,6 +84,8 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             api.calls.append((self.command, self.path))
             if api.is_away:
                 self._say(503, {"errors": [{"status": "503", "title": "away"}]})
+            elif api.is_faulty:
+                self._say(500, {"errors": [{"status": "500", "title": "an error of ours"}]})
             elif self.path.startswith("/v1/object/"):
                 self._object(self.path.rpartition("/")[2], body)
             elif self.headers.get("Authorization") != f"Bearer {api.token}":

@@ -84,6 +84,19 @@ async def test_a_state_that_cannot_be_saved_is_kept_and_said(place: Place, api: 
     assert "The state of this run could not be saved yet" in log(phase.control)
 
 
+async def test_an_api_with_an_error_of_its_own_is_not_asked_for_long(
+    place: Place, api: FakeApi, spawner: Spawner
+) -> None:
+    phase = await paused(place, spawner, limits=Limits(seconds=60, fault_seconds=2))
+    api.is_faulty = True
+    go_on(place)
+    result = await ended(phase)
+    assert result.outcome == "finished"
+    assert "Stateroom answered 500: an error of ours" in result.state.why
+    assert sum(method == "POST" for method, _ in api.calls) >= 2
+    assert b'"last"' in read(result.state.left)
+
+
 async def test_a_state_that_is_declined_is_kept(place: Place, api: FakeApi, spawner: Spawner) -> None:
     phase = await paused(place, spawner)
     await until(lambda: any(version.data for version in api.versions), "a snapshot has arrived")
