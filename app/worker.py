@@ -55,6 +55,7 @@ class Chore:
 CHORES = {
     "announce what nobody announced": Chore(30, moves.announce_forgotten),
     "start pending runs": Chore(30, queue.advance_all),
+    "discard what was put aside by force": Chore(2, queue.discard_aside),
     "end the runs of deleted workspaces": Chore(30, deletion.end_forgotten),
     "say in logs why they wait": Chore(1, waiting_lines.write),
     "discard saved plans nobody confirmed": Chore(3600, actions.discard_expired),

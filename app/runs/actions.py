@@ -15,7 +15,7 @@ from app.plain_text import plain
 from app.runs import lifecycle, moves, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
-from app.runs.statuses import PENDING, PLANNED_AND_SAVED
+from app.runs.statuses import PLANNED_AND_SAVED
 from app.states.models import StateVersion
 from app.storage import hot
 from app.storage.database import in_transaction
@@ -115,16 +115,19 @@ async def force_cancel(actor: Actor, run: Run, comment: str | None = None) -> No
 
 
 async def force_execute(actor: Actor, run: Run, comment: str | None = None) -> None:
-    """Let a pending run go next: the run that holds its workspace and those pending before it are discarded, all in one
-    step.  Saved plans stay, and nobody passes a person's lock."""
+    """Let a pending run go next: the run that holds its workspace and those pending before it are discarded.
+
+    It goes at once, however many these are: where they are thousands, a worker discards the rest, of which none starts
+    any more.  Saved plans stay, and nobody passes a person's lock.
+    """
     await require(actor, "run:apply", await _workspace(run))
     async with in_transaction():
         workspace = await Workspace.filter(id=run.workspace_id).select_for_update().get()
         await run.refresh_from_db(fields=["status", "status_timestamps", "event_count"])
         holder = await _discardable_holder(run, workspace)
         spoken = [await moves.note(run, "force_execute", by=actor, comment=comment)]
-        for ahead in [holder, *await _pending_before(run)]:
-            spoken += await moves.speak(ahead, "discard", by=actor)
+        spoken += await moves.speak(holder, "discard", by=actor)
+        spoken += await queue.put_aside(workspace, run, by=actor)
         spoken += await queue.advance_within(await Workspace.get(id=workspace.id))
     await moves.announce(spoken)
 
@@ -136,16 +139,13 @@ async def _discardable_holder(run: Run, workspace: Workspace) -> Run:
         raise Conflict(f"The workspace is locked by {name}; once it is unlocked, its runs go on.")
     if not lifecycle.is_pending(run) or lifecycle.passes_queue(run) or workspace.locked_by_run_id is None:
         raise Forbidden("Only a run that is pending behind another can be force-executed.")
+    if run.number < workspace.executes_from:
+        raise Conflict("Another run was executed by force, and those before it are being discarded, this one too.")
     holder = await Run.get(id=workspace.locked_by_run_id)
     if not lifecycle.is_discardable(holder):
         label = lifecycle.label(holder)
         raise Conflict(f"{holder.id} holds the workspace and is {label}: cancel it, or wait for it.")
     return holder
-
-
-async def _pending_before(run: Run) -> list[Run]:
-    pending = Run.filter(workspace_id=run.workspace_id, status=PENDING, plan_only=False, save_plan=False)
-    return await pending.filter(number__lt=run.number).order_by("number")
 
 
 async def comment(actor: Actor, run: Run, body: str) -> Comment:

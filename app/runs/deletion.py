@@ -32,7 +32,7 @@ async def on_deletion_of_organization(organization_id: str) -> None:
 async def end_forgotten() -> None:
     """End every run of every deleted workspace.  Safe to call at any time: where nothing is left, nothing happens."""
     for status in sorted(lifecycle.GROUPS["non_final"]):
-        for workspace_id in await queue.workspaces_with(status, deleted=True):
+        for workspace_id in await queue.workspaces_with(status, "workspaces.deleted_at IS NOT NULL"):
             while await _end_some(workspace_id):
                 pass
 

@@ -207,6 +207,11 @@ def is_final(run: Run) -> bool:
     return run.status in FINAL
 
 
+def makes_room(run: Run) -> bool:
+    """Whether it has ended and may let another start: not if it ended in the queue, where it was in nobody's way."""
+    return is_final(run) and len(run.status_timestamps) > 1
+
+
 def holds_lock(run: Run) -> bool:
     """Whether *run*, in its present status, is to hold its workspace's lock.
 

@@ -6,6 +6,7 @@ person's lock.
 
 from __future__ import annotations
 
+from app.access.actors import SYSTEM, Actor
 from app.runs import lifecycle, moves
 from app.runs.models import Run, RunEvent
 from app.runs.statuses import PENDING
@@ -13,7 +14,8 @@ from app.storage import database
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
 
-#: How many passing runs are let go in one transaction; a sweep or the next event takes the rest.
+#: How many passing runs are let go in one transaction, or put aside ones discarded; a sweep or the next event takes the
+#: rest.
 BATCH = 100
 #: The workspaces in which a run has a status: a step through the index for each, not for each run.
 _WITH = """
@@ -23,7 +25,7 @@ WITH RECURSIVE found(id) AS (
     SELECT (SELECT min(workspace_id) FROM runs WHERE status = {0} AND workspace_id > found.id)
     FROM found WHERE found.id IS NOT NULL
 )
-SELECT found.id FROM found JOIN workspaces ON workspaces.id = found.id WHERE workspaces.deleted_at {1}
+SELECT found.id FROM found JOIN workspaces ON workspaces.id = found.id WHERE {1}
 """
 
 
@@ -49,7 +51,7 @@ async def advance_within(workspace: Workspace) -> list[RunEvent]:
     ready = await pending.filter(plan_only=True, save_plan=False).limit(BATCH)
     ready += await pending.filter(plan_only=False, save_plan=True).limit(BATCH)
     if workspace.locked_by_run_id is None:
-        ready += await pending.filter(plan_only=False, save_plan=False).limit(1)
+        ready += await pending.filter(plan_only=False, save_plan=False, number__gte=workspace.executes_from).limit(1)
     spoken = []
     for run in ready:
         spoken += await moves.speak(run, lifecycle.first_verb(run))
@@ -62,18 +64,43 @@ async def advance_all() -> None:
         await advance(workspace_id)
 
 
-async def workspaces_with(status: str, *, deleted: bool = False) -> list[str]:
-    """The workspaces in which a run is *status*: those there are, or the *deleted* ones."""
+async def workspaces_with(status: str, condition: str = "workspaces.deleted_at IS NULL") -> list[str]:
+    """The workspaces in which a run is *status*, of those that fulfil *condition*."""
     mark = "?1" if database.dialect() == "sqlite" else "$1"
-    statement = _WITH.format(mark, "IS NOT NULL" if deleted else "IS NULL")
+    statement = _WITH.format(mark, condition)
     return [row["id"] for row in await database.client().execute_query_dict(statement, [str(status)])]
 
 
 async def on_move(event: RunEvent) -> None:
     """A run that ended may let the next one start."""
     run: Run = event.run
-    if lifecycle.is_final(run):
+    if lifecycle.makes_room(run):
         await advance(run.workspace_id)
+
+
+async def put_aside(workspace: Workspace, before: Run, *, by: Actor) -> list[RunEvent]:
+    """Let none of the ordinary runs pending before that one start any more, and discard the first of them, inside the
+    caller's transaction, which holds the workspace's row.  `discard_aside` discards the rest."""
+    await Workspace.filter(id=workspace.id).update(executes_from=before.number)
+    workspace.executes_from = before.number
+    return await _discard_some(workspace, by)
+
+
+async def discard_aside() -> None:
+    """Discard what was put aside, a few runs at a time, so that nobody waits long for workspace or database."""
+    for workspace_id in await workspaces_with(PENDING, "workspaces.executes_from > 0"):
+        spoken: list[RunEvent] | None = None
+        while spoken is None or spoken:
+            async with in_transaction():
+                workspace = await Workspace.filter(id=workspace_id).select_for_update().get()
+                spoken = await _discard_some(workspace, SYSTEM)
+            await moves.announce(spoken)
+
+
+async def _discard_some(workspace: Workspace, by: Actor) -> list[RunEvent]:
+    pending = Run.filter(workspace_id=workspace.id, status=PENDING, plan_only=False, save_plan=False)
+    aside = await pending.filter(number__lt=workspace.executes_from).order_by("number").limit(BATCH)
+    return [event for run in aside for event in await moves.speak(run, "discard", by=by)]
 
 
 async def current_run_id(workspace: Workspace) -> str | None:

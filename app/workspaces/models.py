@@ -45,6 +45,11 @@ class Workspace(Model):
     locked_at = fields.DatetimeField(null=True)
 
     run_count = fields.IntField(default=0, description="numbers drawn for runs: the order of its queue")
+    executes_from = fields.IntField(
+        default=0,
+        db_default=0,
+        description="pending runs of lower numbers were put aside by force and are being discarded",
+    )
     current_run_id = fields.CharField(max_length=32, null=True)
     latest_run_id = fields.CharField(max_length=32, null=True)
     current_configuration_version_id = fields.CharField(max_length=32, null=True)

@@ -110,6 +110,35 @@ async def test_force_execute_puts_aside_whatever_is_ahead_but_saved_plans() -> N
     assert await RunEvent.filter(run_id=third.id, action="force_execute").count() == 1
 
 
+async def test_force_execute_before_many_is_done_at_once_and_the_rest_is_discarded_in_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "BATCH", 3)
+    workspace = await factories.make_workspace()
+    version = await factories.make_configuration_version(workspace)
+    made = [await factories.make_run(workspace, configuration_version=version) for _ in range(12)]
+    await factories.plan(made[0])
+    wanted, behind = made[10], made[11]
+    await runs.force_execute(SYSTEM, wanted)
+    # Whoever dies now leaves runs that never start; the one that was wanted is on its way.
+    assert (await Run.get(id=wanted.id)).status == "plan_queued"
+    aside = [run.id for run in made[1:10]]
+    assert await Run.filter(id__in=aside, status="discarded").count() == 3
+    await queue.advance_all()
+    await runs.cancel(SYSTEM, await Run.get(id=wanted.id))
+    assert (await Run.get(id=behind.id)).status == "plan_queued"
+    left = await Run.filter(id__in=aside, status="pending").order_by("number").first()
+    assert left is not None
+    await factories.plan(behind)
+    with pytest.raises(Conflict, match="being discarded"):
+        await runs.force_execute(SYSTEM, left)
+    await queue.discard_aside()
+    assert await Run.filter(id__in=aside, status="discarded").count() == 9
+    events = await RunEvent.filter(run_id__in=aside, action="discard")
+    assert len(events) == 9
+    await queue.discard_aside()
+
+
 async def test_force_execute_waits_for_what_works_and_for_people() -> None:
     user = await factories.make_user()
     workspace = await factories.make_workspace(await factories.make_organization(owner=user))
