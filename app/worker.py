@@ -64,6 +64,7 @@ CHORES = {
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
+    "delete what cut uploads left": Chore(3600, objects.sweep),
 }
 
 

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from datetime import timedelta
 
 from app import clock, measures
 from app.errors import TooLarge
@@ -22,6 +23,8 @@ from app.storage.models import StoredObject
 #: Shorter pieces are worked on at once; a thread costs more than they do.
 INLINE = 256 * 1024
 PIECE = stores.PIECE
+#: Links for uploads hold for about a day: what has not grown for two is written by nobody any more.
+CUT = timedelta(days=2)
 
 _store: stores.Store | None = None
 
@@ -109,6 +112,11 @@ async def abandon(stored: StoredObject) -> None:
     """
     if not await StoredObject.filter(id=stored.id).exists():
         await delete_bytes(stored)
+
+
+async def sweep() -> int:
+    """Drop what uploads left that a crash cut long ago.  Whole objects are nobody's to sweep.  How many there were."""
+    return await _opened().sweep((clock.now() - CUT).timestamp())
 
 
 async def rewrap(stored: StoredObject) -> bool:

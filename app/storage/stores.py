@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,8 @@ from app.settings import Settings, SettingsError
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
+#: A file that is still being written; no object's name begins with a dot.
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")
 BUCKETS: dict[str, Callable[..., Any]] = {
     "s3": S3Store.from_url,
     "gs": GCSStore.from_url,
@@ -42,6 +45,10 @@ class Store(Protocol):
 
     async def delete(self, name: str) -> None:
         """Also what is not there can be deleted."""
+
+    async def sweep(self, before: float) -> int:
+        """Drop what uploads left that were cut by a crash and have not grown since *before* (a UNIX time); never an
+        object.  How many there were."""
 
     async def ping(self) -> None:
         """Raises Unavailable if nothing could be stored now."""
@@ -76,7 +83,7 @@ class Files:
 
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         path = self._path(name)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as _UNFINISHED has it
         file = await self._on_disk(_create, temporary)
         try:
             async for piece in pieces:
@@ -97,6 +104,9 @@ class Files:
 
     async def delete(self, name: str) -> None:
         await self._on_disk(self._path(name).unlink, True)
+
+    async def sweep(self, before: float) -> int:
+        return await self._on_disk(_sweep, self.root, before)
 
     async def ping(self) -> None:
         await self._on_disk(_try_to_write, self.root)
@@ -170,6 +180,10 @@ class Bucket:
             except (refused.NotFoundError, FileNotFoundError):
                 return
 
+    async def sweep(self, before: float) -> int:
+        """The parts of a cut upload are no objects, and a rule of the bucket drops them (docs/operations.md)."""
+        return 0
+
     async def ping(self) -> None:
         with bucket_refusals():
             await obstore.put_async(self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False)
@@ -213,6 +227,16 @@ def _discard(file: BinaryIO, temporary: Path) -> None:
     except OSError:
         pass  # what could not be flushed is deleted now
     temporary.unlink(missing_ok=True)
+
+
+def _sweep(root: Path, before: float) -> int:
+    count = 0
+    for path in root.glob("*/*/.*"):
+        with suppress(FileNotFoundError):  # another worker sweeps, too
+            if _UNFINISHED.fullmatch(path.name) and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _try_to_write(root: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import obstore
@@ -234,3 +235,22 @@ async def test_a_key_file_that_does_not_fit_the_database_is_refused_and_none_is_
     keys.save(keys.generate(), keys.key_file(opened))
     with pytest.raises(keys.KeyRingError, match=first.active):
         await keys.open_ring(opened)
+
+
+@pytest.mark.usefixtures("store")
+async def test_what_a_cut_upload_left_is_swept_after_two_days_and_no_object_ever() -> None:
+    old = await objects.put("state", "org-1", b"a state that no row names")
+    store = objects._opened()
+    if not isinstance(store, stores.Files):
+        assert await objects.sweep() == 0
+        assert await raw(old)
+        return
+    path, long_ago = store.root / name_of(old), time.time() - 3 * 86400
+    torn, growing, foreign = [path.with_name(name) for name in (f".{old.id}.0a1b2c3d", ".x.0a1b2c3d", ".keep")]
+    for file in (torn, growing, foreign):
+        file.write_bytes(b"half")
+    for file in (path, torn, foreign):
+        os.utime(file, (long_ago, long_ago))
+    assert [await objects.sweep(), await objects.sweep()] == [1, 0]
+    assert sorted(path.parent.iterdir()) == sorted([path, growing, foreign])
+    assert await objects.read(old) == b"a state that no row names"
