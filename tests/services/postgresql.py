@@ -48,7 +48,9 @@ class PostgreSQL:
         self._user = ordinary_user()
         binaries = _usable(_binaries(), self._directory, self._user)
         self.version = _version(binaries)
-        self.port, self._process = self._start(binaries)
+        self._command = self._prepare_cluster(binaries)
+        self.port = int(self._command[self._command.index("-p") + 1])
+        self._process = self._run()
         self._talk = ThreadPoolExecutor(1, "postgresql-admin")  # tests may run a loop in the main thread
 
     def url(self, database: str) -> str:
@@ -79,7 +81,18 @@ class PostgreSQL:
         self._process.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _start(self, binaries: Path) -> tuple[int, Process]:
+    def crash(self) -> None:
+        """Kill it as the kernel would, and start it again on what it had written."""
+        self._process.crash()
+        self._pidfile.unlink()
+        self._process = self._run()
+
+    @property
+    def _pidfile(self) -> Path:
+        return self._directory / "data" / "postmaster.pid"
+
+    def _prepare_cluster(self, binaries: Path) -> list[str]:
+        """Its directory is made; the command that starts it."""
         data = self._directory / "data"
         data.mkdir(0o700)
         password = self._directory / "password"
@@ -99,15 +112,18 @@ class PostgreSQL:
             raise DoesNotStart(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
         (port,) = free_ports(1)
         options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        return [*map(str, [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", "", *options])]
+
+    def _run(self) -> Process:
         process = Process(
             "postgresql",
-            [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", *options],
+            self._command,
             self._directory,
             at_death=signal.SIGQUIT,  # its "immediate shutdown", which takes the backends along
             **self._user,
         )
-        process.wait_until(lambda: _is_ready(data / "postmaster.pid"))
-        return port, process
+        process.wait_until(lambda: _is_ready(self._pidfile))
+        return process
 
     def _execute(self, statement: str) -> None:
         async def execute() -> None:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,5 +149,34 @@ class Process:
                 self.popen.kill()
                 self.popen.wait()
 
+    def crash(self) -> None:
+        """Kill it, and whatever it has forked, as the kernel would; returns when the last of them is gone."""
+        forked = _children(self.popen.pid)
+        self.stop(signal.SIGKILL)
+        for pid in forked:
+            with suppress(ProcessLookupError):  # it had noticed by itself
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + STOP_WITHIN
+        while any(_state(pid) not in "ZX" for pid in forked) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
+
+
+def _children(parent: int) -> list[int]:
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [pid for pid in pids if _stat(pid)[1:2] == [str(parent)]]
+
+
+def _state(pid: int) -> str:
+    """One letter; X also for what is not there any more."""
+    return (_stat(pid) or ["X"])[0]
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
