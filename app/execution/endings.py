@@ -32,6 +32,12 @@ _LOST_THREE_TIMES = (
     "The plan's worker was lost three times, so it is not tried again. The worker's log, or the machine's (was memory"
     " short?), says why."
 )
+_GENERATED = "\nThe configuration that this plan wrote is shown on the run's page.\n"
+_GENERATED_AND_REFUSED = (
+    "\nThis plan wrote configuration for what it would import, so it cannot be applied: the next plan, without that"
+    " configuration, would destroy what was imported. Add what is shown on the run's page to your code and start a new"
+    " run.\n"
+)
 _CHECK = "What was in progress may exist without being in the state: compare the two before the next run."
 
 
@@ -46,6 +52,9 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
     if verb == "finish":
         await asyncio.to_thread(work.let_go_of_files)
     changes = {"has_changes": bool(result.has_changes)} if verb == "finish" else {}
+    if kept is not None and kept.has_generated:
+        changes["generated_configuration"] = True
+        await work.add(_GENERATED if work.subject.run.plan_only else _GENERATED_AND_REFUSED)
     await work.persist(
         lambda: work.move(
             verb, store, input_state_version_id=result.state.input_version, failure=_failure(verb, result), **changes

@@ -35,6 +35,8 @@ from app.workspaces import versions
 
 #: Up to here `terraform_remote_state` with `backend = "atlas"` is known.
 _LAST_ATLAS = (0, 11, 12)
+#: From here on terraform knows `-generate-config-out`; every OpenTofu does.
+_FIRST_GENERATING = (1, 5)
 
 
 class CannotStart(StateroomError):
@@ -265,8 +267,13 @@ def _spec(
         bwrap=station.bwrap,
         uid=uid,
         state_version=subject.plan.binding["state_version"] if subject.plan and subject.plan.binding else None,
-        remarks=laid.remarks,
+        remarks=(*laid.remarks, *_remarks(run)),
     )
+
+
+def _remarks(run: Run) -> list[str]:
+    why = cannot_generate(run) if run.allow_config_generation else None
+    return [f"No configuration is generated: {why}."] if why else []
 
 
 def _seconds(subject: Subject, station: Station) -> float:
@@ -274,6 +281,16 @@ def _seconds(subject: Subject, station: Station) -> float:
     if subject.is_apply:
         return organization.apply_timeout_seconds or settings.apply_timeout
     return organization.plan_timeout_seconds or settings.plan_timeout
+
+
+def cannot_generate(run: Run) -> str | None:
+    """Why a plan of *run* is not asked for configuration: terraform would refuse the whole command."""
+    if run.is_destroy or run.refresh_only:
+        return "a destroy or refresh-only plan generates no configuration"
+    numbers = tuple(int(number) for number in re.findall(r"\d+", run.terraform_version)[:2])
+    if run.engine == "terraform" and numbers < _FIRST_GENERATING:
+        return f"Terraform {run.terraform_version} does not know how; 1.5 and later do"
+    return None
 
 
 def _options(run: Run, environment: dict[str, str]) -> Options:
@@ -285,7 +302,7 @@ def _options(run: Run, environment: dict[str, str]) -> Options:
         refresh=run.refresh,
         targets=tuple(run.target_addrs or ()),
         replace=tuple(run.replace_addrs or ()),
-        generate_config_out="stateroom_generated.tf" if run.allow_config_generation else None,
+        generates=run.allow_config_generation and cannot_generate(run) is None,
         parallelism=parallelism,
         debugging=run.debugging_mode,
         # A CLI that saved the plan shows it from this document, also when it changes nothing.

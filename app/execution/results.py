@@ -20,7 +20,7 @@ from app.storage.models import StoredObject
 from app.supervisor.collect import exists_inside, open_inside
 from app.supervisor.control import LOG
 from app.supervisor.masking import mask
-from app.supervisor.spec import PLAN_FILE, Result
+from app.supervisor.spec import GENERATED_FILE, PLAN_FILE, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,8 @@ class Kept:
 
     stored: Mapping[str, StoredObject]
     columns: Mapping[str, Any]
+    has_generated: bool = False
+    """Whether the plan wrote configuration for what it would import."""
 
     async def save(self) -> dict[str, Any]:
         """Inside a transaction: the objects' rows, and the plan's columns that name them."""
@@ -164,7 +166,8 @@ async def keep(subject: Subject, order: Order, result: Result) -> Kept | None:
         pieces["json_output"] = objects.put("plan-json", organization, made.plain)
         pieces["json_output_redacted"] = objects.put("plan-json-redacted", organization, made.redacted)
         pieces["json_schema"] = objects.put("provider-schemas", organization, made.schemas)
-    is_kept = result.outcome == "finished" and not run.plan_only
+    has_generated = order.spec.options.generates and exists_inside(order.directory.out, GENERATED_FILE)
+    is_kept = result.outcome == "finished" and not run.plan_only and not has_generated
     if is_kept and (result.has_changes or run.allow_empty_apply):
         pieces["plan_file"] = objects.put("plan-file", organization, _file_of_run(order))
         packed = await asyncio.to_thread(_pack, order)
@@ -177,10 +180,7 @@ async def keep(subject: Subject, order: Order, result: Result) -> Kept | None:
             "state_version": result.state.input_version or "",
             "plan": stored["plan_file"].sha256,
         }
-    if run.allow_config_generation:
-        name = order.spec.options.generate_config_out or ""
-        columns["generated_configuration"] = exists_inside(order.directory.config, f"{order.root}/{name}")
-    return Kept(stored, columns)
+    return Kept(stored, columns, has_generated)
 
 
 def counts_in(control: Path) -> Counts:

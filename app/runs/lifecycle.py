@@ -131,8 +131,11 @@ def has(run: Run, stage: Stage) -> bool:
 
 
 def can_apply(run: Run) -> bool:
-    """Whether the finished plan of *run* leaves anything to apply."""
-    return not run.plan_only and (run.has_changes or run.allow_empty_apply)
+    """Whether the finished plan of *run* leaves anything to apply.
+
+    What a plan imports by configuration it wrote itself would be destroyed by the next one, which has that no more.
+    """
+    return not run.plan_only and not run.generated_configuration and (run.has_changes or run.allow_empty_apply)
 
 
 def _applies_by_itself(run: Run) -> bool:

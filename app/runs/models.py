@@ -51,6 +51,9 @@ class Run(Model):
     replace_addrs: list[str] | None = fields.JSONField(null=True)
 
     has_changes = fields.BooleanField(default=False)
+    generated_configuration = fields.BooleanField(
+        default=False, db_default=False, description="did its plan write configuration, so that it cannot be applied"
+    )
     failure = fields.TextField(null=True, description="why it ended errored, in a sentence")
     input_state_version_id = fields.CharField(max_length=32, null=True)
     created_by_id = fields.CharField(max_length=32, null=True)
@@ -136,7 +139,6 @@ class Plan(Phase):
     """`binding` names what the plan rests on; an apply refuses when one of them moved."""
 
     run: fields.OneToOneRelation[Run] = fields.OneToOneField("models.Run", related_name="plan")
-    generated_configuration = fields.BooleanField(default=False)
     binding: dict[str, Any] | None = fields.JSONField(null=True)
     plan_file: fields.ForeignKeyNullableRelation = fields.ForeignKeyField(
         "models.StoredObject", related_name=False, null=True, on_delete=fields.OnDelete.RESTRICT

@@ -120,8 +120,7 @@ class Phase:
 
     def _has_generated(self) -> bool:
         """Whether a plan that failed holds configuration somebody asked for."""
-        asked = self._spec.options.generate_config_out is not None
-        return asked and collect.exists_inside(self._spec.directories.out, PLAN_FILE)
+        return self._spec.options.generates and collect.exists_inside(self._spec.directories.out, PLAN_FILE)
 
     def _apply(self, inside: sandbox.Inside) -> Result:
         code = self._terraform("apply", terraform.apply(self._spec.options, inside), began=self._state.watch)

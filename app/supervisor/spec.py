@@ -18,6 +18,7 @@ MiB = 1024 * 1024
 GiB = 1024 * MiB
 
 PLAN_FILE = "plan.tfplan"
+GENERATED_FILE = "generated.tf"
 """The saved plan's name in the out directory."""
 
 T = TypeVar("T")
@@ -72,7 +73,8 @@ class Options:
     refresh: bool = True
     targets: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
-    generate_config_out: str | None = None
+    generates: bool = False
+    """Let the plan write configuration for what it imports and what has none."""
     parallelism: int | None = None
     debugging: bool = False
     show_unchanged: bool = False

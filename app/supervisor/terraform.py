@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from app.supervisor.sandbox import Inside
-from app.supervisor.spec import PLAN_FILE, Options, Spec
+from app.supervisor.spec import GENERATED_FILE, PLAN_FILE, Options, Spec
 
 #: What a run's own variables may not change: where terraform finds its state, its settings, and us.
 PROTECTED = frozenset(
@@ -42,7 +42,7 @@ def plan(options: Options, inside: Inside) -> list[str]:
         *([] if options.refresh else ["-refresh=false"]),
         *(f"-target={address}" for address in options.targets),
         *(f"-replace={address}" for address in options.replace),
-        *([f"-generate-config-out={options.generate_config_out}"] if options.generate_config_out else []),
+        *([f"-generate-config-out={inside.out}/{GENERATED_FILE}"] if options.generates else []),
         *_parallelism(options),
     ]
 

@@ -9,7 +9,8 @@ from app import access, clock, links
 from app.access.actors import Actor
 from app.access.permissions import grants
 from app.organizations.models import Organization
-from app.runs import lifecycle, logs, phase_status, timeline, triggering, waiting
+from app.runs import generated, lifecycle, logs, phase_status, timeline, triggering, waiting
+from app.runs.generated import Generated
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
 from app.runs.statuses import ROWS, Row, Status
 from app.runs.triggering import Followed
@@ -168,6 +169,7 @@ class RunView:
     #: The run whose apply this one followed, its workspace loaded.
     source: Run | None = None
     triggers: list[Followed] = field(default_factory=list)
+    generated: list[Generated] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -270,6 +272,7 @@ async def gather(actor: Actor, run: Run) -> RunView:
     view = RunView(actor, workspace.organization, workspace, run, plan, apply, reason, names, holder)
     view.events = _said(events, comments, names)
     view.stages = [await _stage(view, phase) for phase in view.phases]
+    view.generated = await generated.of(actor, run)
     view.source = await triggering.source_of(actor, run)
     view.triggers = await triggering.followed(actor, run) if triggering.is_followed(run) else []
     return view

@@ -33,7 +33,7 @@ class PlanResource(Resource):
     status = Attribute(lambda plan: phase_status.plan_status(plan.run, plan), type=str)
     status_timestamps = Attribute(lambda plan: phase_status.phase_timestamps(plan.run, "plan"))
     has_changes = Attribute(lambda plan: plan.run.has_changes, type=bool)
-    generated_configuration = Attribute(type=bool)
+    generated_configuration = Attribute(lambda plan: plan.run.generated_configuration, type=bool)
     resource_additions = Attribute(type=int | None)
     resource_changes = Attribute(type=int | None)
     resource_destructions = Attribute(type=int | None)

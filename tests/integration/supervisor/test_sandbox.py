@@ -18,7 +18,7 @@ from app.supervisor import bubblewrap, sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.collect import Refused, open_inside
 from app.supervisor.control import EGRESS
-from app.supervisor.spec import PLAN_FILE, Egress, Limits, Options
+from app.supervisor.spec import GENERATED_FILE, PLAN_FILE, Egress, Limits, Options
 from tests.integration.supervisor.fake_api import TOKEN, WORKSPACE, FakeApi
 from tests.integration.supervisor.place import SLOT_UID, WORKSPACE_NAME, Place, running
 from tests.integration.supervisor.watching import ended, log
@@ -353,9 +353,9 @@ async def test_the_api_may_speak_tls_with_a_certificate_of_its_own(place: Place,
 
 async def test_configuration_may_be_generated_by_a_plan_that_fails(place: Place, spawner: Spawner) -> None:
     configuration = {"main.tf": 'import {\n to = terraform_data.x\n id = "some-id"\n}'}
-    spec = place.spec("plan", configuration, options=Options(generate_config_out="new.tf"))
+    spec = place.spec("plan", configuration, options=Options(generates=True))
     phase = await spawner.launch(spec, outlives_worker=False)
     result = await ended(phase)
-    with open_inside(spec.directories.config, "new.tf") as generated:
+    with open_inside(spec.directories.out, GENERATED_FILE) as generated:
         assert b"terraform_data" in generated.read(), log(phase.control)
     assert result.plan_json is not None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from app import clock, links, runs, workspaces
@@ -12,6 +13,7 @@ from app.access.models import Session, User
 from app.organizations.models import Organization
 from app.runs import lifecycle
 from app.runs.models import Plan, Run
+from app.storage import objects
 from app.web import live, log_lines, run_view
 from app.web.live import Seen
 from app.web.visitors import Visitor
@@ -51,6 +53,22 @@ async def test_the_page_says_how_the_run_stands(alice: Browser, run: Run) -> Non
     assert "Cancel Run" not in shown
     assert '<span class="h">Plan:</span> 1 to add' in page.text
     assert 'http-equiv="refresh"' in page.text
+
+
+async def test_configuration_that_a_plan_wrote_is_shown(alice: Browser, workspace: Workspace, run: Run) -> None:
+    change = {"importing": {"id": "i-1"}, "generated_config": 'resource "x" "y" {\n  name = "<xmp>"\n}'}
+    document = orjson.dumps({"resource_changes": [{"address": "x.y", "change": change}, {"address": "x.z"}]})
+    stored = await objects.put("plan-json-redacted", workspace.organization_id, document)
+    await stored.save(force_create=True)
+    await Plan.filter(run_id=run.id).update(json_output_redacted_id=stored.id)
+    await Run.filter(id=run.id).update(generated_configuration=True)
+    await planning.planned(run)
+    page = await alice.get(page_of(run))
+    assert 'name = "<xmp>"' in text(page)
+    assert "<xmp>" not in page.text
+    assert 'aria-label="x.y, imported as i-1"' in page.text
+    assert "This plan cannot be applied" in text(page)
+    assert "Confirm & Apply" not in text(page)
 
 
 async def test_confirming_asks_with_what_is_destroyed_and_then_does_it(alice: Browser, run: Run) -> None:

@@ -11,12 +11,10 @@ from tests.unit.supervisor.test_spec import SPEC
 
 
 def test_a_plan_is_asked_for_what_the_run_wants() -> None:
-    options = Options(
-        destroy=True, refresh=False, targets=("a.b",), replace=("c.d",), generate_config_out="new.tf", parallelism=3
-    )
+    options = Options(destroy=True, refresh=False, targets=("a.b",), replace=("c.d",), generates=True, parallelism=3)
     assert terraform.plan(options, BWRAP_INSIDE) == [
         "plan", "-input=false", "-detailed-exitcode", "-out=/stateroom/out/plan.tfplan", "-destroy", "-refresh=false",
-        "-target=a.b", "-replace=c.d", "-generate-config-out=new.tf", "-parallelism=3",
+        "-target=a.b", "-replace=c.d", "-generate-config-out=/stateroom/out/generated.tf", "-parallelism=3",
     ]  # fmt: skip
 
 
