@@ -80,6 +80,16 @@ class Mirror:
         known["versions"][version] = {"name": "terraform", "version": version, "builds": builds}
         self.files["/terraform/index.json"] = json.dumps(known).encode()
 
+    def publish_opentofu(self, version: str, content: bytes) -> None:
+        """A version of OpenTofu, laid out as it is on GitHub, with the index of get.opentofu.org."""
+        folder, archive = f"/tofu/v{version}", f"tofu_{version}_{PLATFORM}.zip"
+        sums = f"{hashlib.sha256(content).hexdigest()}  {archive}\n".encode()
+        signature = pysequoia.sign(self.key.signer(), sums, mode=pysequoia.SignatureMode.DETACHED, armor=False)
+        self.files[f"{folder}/{archive}"] = content
+        self.files[f"{folder}/tofu_{version}_SHA256SUMS"] = sums
+        self.files[f"{folder}/tofu_{version}_SHA256SUMS.gpgsig"] = signature
+        self.files["/tofu/api.json"] = json.dumps({"versions": [{"id": version, "files": [archive]}]}).encode()
+
     def sign(self, version: str, key: pysequoia.Tsk | None = None) -> None:
         signer = (key or self.key).signer()
         content = self.files[self.sums(version)]

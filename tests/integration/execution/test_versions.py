@@ -150,6 +150,22 @@ async def test_a_release_that_is_not_what_its_publisher_signed_is_refused(
     assert [path for path in shelf.directory.rglob("*") if path.is_file() or path.is_symlink()] == []
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_opentofu_is_downloaded_once_its_key_is_there(mirror: Mirror, opened: Settings) -> None:
+    mirror.publish_opentofu("1.9.0", packed({"tofu": b"\x7fELF"}))
+    addresses = {"opentofu_index_url": f"{mirror.url}/tofu/api.json", "opentofu_releases_url": f"{mirror.url}/tofu"}
+    await toolbox.read_indexes(opened.model_copy(update={**addresses, "release_keys": None}))
+    assert not any(path.startswith("/tofu") for path in mirror.asked)  # no key that could vouch for it
+    settings = opened.model_copy(update=addresses)
+    await toolbox.read_indexes(settings)
+    assert [tool.version for tool in await ToolVersion.filter(engine="opentofu")] == ["1.9.0"]
+    found = await downloads.release("opentofu", "1.9.0", settings, Shelf(opened.data_dir / "shelf"), lambda: True)
+    assert (found.name, found.path.name) == ("opentofu/1.9.0", "tofu")
+    mirror.files["/tofu/v1.9.0/tofu_1.9.0_SHA256SUMS"] += b"\n"
+    with pytest.raises(CannotInstall, match="does not hold under any key this server trusts"):
+        await downloads.release("opentofu", "1.9.0", settings, Shelf(opened.data_dir / "other"), lambda: True)
+
+
 class Later(clock.SystemClock):
     def now(self) -> datetime:
         return super().now() + timedelta(days=1)
