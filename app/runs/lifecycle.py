@@ -350,13 +350,15 @@ def timestamp_key(status: str) -> str:
     return status.replace("_", "-") + "-at"
 
 
-def stamped(run: Run, status: Status, verb: str) -> dict[str, str]:
+def stamped(run: Run, status: Status, verb: str, *, is_forced: bool = False) -> dict[str, str]:
     """The status timestamps of *run* once it is *status*: never earlier than the latest, whatever the clock does."""
     stamps = dict(run.status_timestamps)
     at = max([clock.wire(clock.now()), *stamps.values()])
     if verb == "requeue":
         stamps.pop(timestamp_key(PLANNING), None)
     stamps[timestamp_key(status)] = at
+    if is_forced:
+        stamps["force-canceled-at"] = at
     return stamps
 
 

@@ -101,7 +101,7 @@ async def _step(run: Run, verb: str, by: Actor, why: str, comment: str | None, c
     written = {
         **changes,
         "status": status.value,
-        "status_timestamps": lifecycle.stamped(run, status, verb),
+        "status_timestamps": lifecycle.stamped(run, status, verb, is_forced="force_canceled_at" in changes),
         "event_count": run.event_count + 1,
     }
     unmoved = Run.filter(id=run.id, status=before, event_count=run.event_count)

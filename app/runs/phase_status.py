@@ -74,7 +74,7 @@ def phase_timestamps(run: Run, phase: str) -> dict[str, str]:
     if finished is not None:
         times["finished-at"] = finished
     elif keys.started in stamps:
-        times |= {key: stamps[key] for key in ("errored-at", "canceled-at") if key in stamps}
+        times |= {key: stamps[key] for key in ("errored-at", "canceled-at", "force-canceled-at") if key in stamps}
     return times
 
 
