@@ -27,7 +27,7 @@ from app.jobs.models import Job
 from app.runs import lifecycle
 from app.runs.models import Run
 from app.supervisor import client, control
-from app.supervisor.spec import Result
+from app.supervisor.spec import Result, StateResult
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +47,18 @@ async def after_loss(work: Work) -> None:
             await work.log.abandon()
         result = await work.ended()
         if result is not None and result.state.left is not None and work.subject.is_apply:
-            await states_left.keep(work.subject.run, work.directory, result.state)
+            await _save_left(work.subject.run, work.directory, result.state)
     except Unavailable as error:
         log.warning("what a lost job left could not be stored", job=work.claim.job_id, reason=error.sentence)
+
+
+async def _save_left(run: Run, directory: Workdir, left: StateResult) -> None:
+    """After a run ended, by force for example.  One that goes on in another's hands saves its state by itself."""
+    await run.refresh_from_db(fields=["status"])
+    if lifecycle.is_final(run):
+        log.info("a run left a state", run=run.id, sentence=await states_left.collect(run, directory, left))
+    else:
+        await states_left.keep(run, directory, left)
 
 
 # Jobs of other workers that nobody looks after
@@ -196,4 +205,4 @@ async def _keep_state(path: Path) -> None:
     job = await Job.get_or_none(id=path.name.partition(".")[0])
     if left.left is not None and job is not None:
         run = await Run.get(id=job.run_id).select_related("workspace")
-        await states_left.keep(run, Workdir(path), left)
+        await _save_left(run, Workdir(path), left)

@@ -1,7 +1,7 @@
 """A state that a run left on this machine because it could not be sent: nothing of it may be lost.
 
-It becomes the workspace's state if it follows the current one and the run still holds the lock; else it is kept with
-the apply, for a person to look at.
+It becomes the workspace's state if it follows the current one and nobody else holds the lock; else it is kept with the
+apply, for a person to look at.
 """
 
 from __future__ import annotations

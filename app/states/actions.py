@@ -153,20 +153,20 @@ async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
 
 
 async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes]) -> StateVersion:
-    """Make a state that a dead run left the current one, if it follows what is current and the run still holds the
+    """Make a state that a dead run left the current one, if it follows what is current and nobody else holds the
     lock.  Raises Conflict (it does not), Invalid (it is no state); nothing is kept then."""
     async with arrival.taken_in(workspace, chunks) as (stored, contents):
         succession.check_lineage(contents.lineage)
         new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
         async with in_transaction():
             workspace = await arrival.locked(workspace.id)
-            if workspace.locked_by_run_id != run_id:
-                raise Conflict("The run no longer holds the workspace's lock.")
+            if succession.is_others(workspace, run_id):
+                raise Conflict("The run no longer holds the workspace's lock, and another does.")
             same = await _same(SYSTEM, workspace, new, run_id)
             version = same or await arrival.announce(SYSTEM, workspace, new, forced=False, run_id=run_id)
         await version.fetch_related("workspace")
         try:
-            kept = await arrival.finalize(version, stored, contents)
+            kept = await arrival.finalize(version, stored, contents, recovered_from=run_id)
         except BaseException:
             await asyncio.shield(arrival.give_up(version.id))
             raise

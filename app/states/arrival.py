@@ -74,8 +74,13 @@ async def announce(
     )
 
 
-async def finalize(version: StateVersion, stored: StoredObject, contents: Contents) -> bool:
-    """Compare once more and make it current, in one transaction.  False: the same bytes had come before."""
+async def finalize(
+    version: StateVersion, stored: StoredObject, contents: Contents, *, recovered_from: str | None = None
+) -> bool:
+    """Compare once more and make it current, in one transaction.  False: the same bytes had come before.
+
+    What is *recovered_from* a run needs a workspace that no other holds; everything else, the lock itself.
+    """
     async with in_transaction():
         workspace = await locked(version.workspace.id)
         fresh = await StateVersion.get(id=version.id)
@@ -83,8 +88,10 @@ async def finalize(version: StateVersion, stored: StoredObject, contents: Conten
             return False
         if fresh.status == DISCARDED:
             raise Conflict("This state version was given up, because its bytes did not come in time.")
-        if not succession.still_locked_for(fresh, workspace):
+        if recovered_from is None and not succession.still_locked_for(fresh, workspace):
             raise Conflict("The workspace's lock was freed before the state arrived.")
+        if recovered_from is not None and succession.is_others(workspace, recovered_from):
+            raise Conflict("The workspace was locked by another before the state arrived.")
         before, lineage = await current_of(workspace), fresh.lineage or contents.lineage
         if not fresh.forced:
             succession.require_successor(before, fresh.serial, lineage)

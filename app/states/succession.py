@@ -81,6 +81,11 @@ def follows(before: StateVersion, serial: int, lineage: str) -> bool:
     return serial > before.serial and lineage == before.lineage
 
 
+def is_others(workspace: Workspace, run_id: str) -> bool:
+    """Whether anybody but that run holds the workspace's lock."""
+    return workspace.locked_by_user_id is not None or workspace.locked_by_run_id not in (None, run_id)
+
+
 def still_locked_for(version: StateVersion, workspace: Workspace) -> bool:
     """Whether who announced *version* still holds the lock."""
     if version.run_id is not None:

@@ -14,8 +14,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent / "packages"))
 
+from tf import runner
 from tf.iface import DataSource, Provider, Resource
-from tf.runner import run_provider
 from tf.schema import Attribute, Schema
 from tf.types import Number, String
 
@@ -23,6 +23,20 @@ from tf.types import Number, String
 SECRET = "made-by-the-provider-"
 #: An import by an id that begins so lacks what the configuration must have: what is generated from it is not valid.
 NAMELESS = "nameless"
+#: While a resource with this name is made, the provider hears of no interrupt.
+STUBBORN = "stubborn"
+
+#: The names of what is being made.
+_making: list[str] = []
+
+
+class Stoppable(runner._ShutdownInterceptor):
+    """Ends the provider when terraform asks it to stop, unless something stubborn is being made."""
+
+    def intercept_service(self, continuation: Any, call: Any) -> Any:
+        if call.method.endswith("/StopProvider") and STUBBORN in _making:
+            return continuation(call)
+        return super().intercept_service(continuation, call)
 
 
 class Step(Resource):
@@ -49,7 +63,9 @@ class Step(Resource):
         )
 
     def create(self, ctx: Any, planned: dict[str, Any]) -> dict[str, Any] | None:
+        _making.append(planned["name"])
         time.sleep(float(planned["seconds"] or 0))
+        _making.remove(planned["name"])
         if planned["fails"]:
             ctx.diagnostics.add_error("The rehearsal failed", planned["fails"])
             return None
@@ -93,4 +109,5 @@ class Rehearsal(Provider):
 
 
 if __name__ == "__main__":
-    run_provider(Rehearsal())
+    runner._ShutdownInterceptor = Stoppable
+    runner.run_provider(Rehearsal())

@@ -249,7 +249,7 @@ async def test_snapshots_go_when_the_final_state_has_come() -> None:
     assert await StateVersion.filter(workspace_id=workspace.id).count() == 1
 
 
-async def test_a_dead_runs_state_is_recovered_while_the_run_holds_the_lock() -> None:
+async def test_a_dead_runs_state_is_recovered_while_nobody_else_holds_the_lock() -> None:
     run = await factories.make_run()
     workspace = await Workspace.get(id=run.workspace_id)
     await states.recover(workspace, run.id, chunked(state(4)))
@@ -259,9 +259,12 @@ async def test_a_dead_runs_state_is_recovered_while_the_run_holds_the_lock() -> 
     with pytest.raises(Invalid):
         await states.recover(workspace, run.id, chunked(b"torn {"))
     await moves.move(run, "fail")
+    await states.recover(workspace, run.id, chunked(state(5)))
+    assert await current(workspace) == state(5)
+    await factories.make_run(workspace=workspace)
     with pytest.raises(Conflict, match="lock"):
         await states.recover(workspace, run.id, chunked(state(9)))
-    assert await StoredObject.filter(kind="state").count() == 1
+    assert await StoredObject.filter(kind="state").count() == 2
 
 
 async def test_the_system_may_write_without_a_lock_of_its_own(workspace: Workspace) -> None:
