@@ -12,10 +12,12 @@ import structlog
 from app.errors import StateroomError
 from app.execution import endings, results
 from app.execution.orders import Order, prepare
+from app.execution.results import Kept
 from app.execution.work import Overtaken, Work
 from app.jobs.claims import Lost
 from app.runs import lifecycle
 from app.runs.statuses import Status
+from app.supervisor import disk
 from app.supervisor.client import CannotLaunch
 from app.supervisor.spec import Result
 
@@ -47,8 +49,18 @@ async def plan(work: Work) -> None:
     if result.outcome == "lost" and not work.is_cancel_wanted:
         await endings.lose_plan(work)
         return
-    kept = await work.persist(lambda: results.keep(work.subject, order, result))
-    await endings.conclude_plan(work, result, kept)
+    await endings.conclude_plan(work, *await _kept(work, order, result))
+
+
+async def _kept(work: Work, order: Order, result: Result) -> tuple[Result, Kept | None]:
+    """Store what the plan left; on a full disk it ends as one that failed."""
+    try:
+        return result, await work.persist(lambda: results.keep(work.subject, order, result))
+    except OSError as error:
+        if (sentence := disk.full(error)) is None:
+            raise
+    await work.add(f"\nError: {sentence}\n")
+    return dataclasses.replace(result, outcome="errored", message=sentence), None
 
 
 async def apply(work: Work) -> None:
@@ -81,7 +93,10 @@ async def _started(work: Work) -> Order | None:
     except StateroomError as error:
         await endings.refuse(work, _CANCELED if work.is_cancel_wanted else error.sentence)
         return None
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and (sentence := disk.full(error)) is not None:
+            await endings.refuse(work, sentence)
+            return None
         reference = secrets.token_hex(4)
         log.exception("a phase could not be prepared", job=work.claim.job_id, reference=reference)
         await give_up(work, reference)

@@ -2,7 +2,8 @@
 
 `sup.lock` is held for the supervisor's life, `sup.json` says who it is, `events.jsonl` what it did, `log` what the
 run said, `egress.jsonl` where it connected to, `journal.json` the last good state, `result.json` how it ended;
-`stderr` is empty unless the supervisor itself has a bug.
+`stderr` is empty unless the supervisor itself has a bug, `reserve` and
+`reserve.last` keep room for the end of the log and for the result when the disk is full.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.supervisor import disk
 from app.supervisor.spec import Result, Spec
 
 LOG, POKE, EVENTS, EGRESS = "log", "poke", "events.jsonl", "egress.jsonl"
 LOCK, IDENTITY, JOURNAL, RESULT = "sup.lock", "sup.json", "journal.json", "result.json"
-PLAN_JSON, SCHEMAS, STDERR = "plan.json", "schemas.json", "stderr"
+PLAN_JSON, SCHEMAS, STDERR, RESERVE = "plan.json", "schemas.json", "stderr", "reserve"
 
 
 class Taken(Exception):
@@ -73,6 +75,8 @@ class ControlDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.reserve = disk.Reserve(self.path / RESERVE, disk.MiB)
+        self._last_reserve = disk.Reserve(self.path / f"{RESERVE}.last", disk.MiB // 4)
         self._lock: int | None = None
 
     def claim(self, spec: Spec) -> None:
@@ -84,6 +88,8 @@ class ControlDirectory:
             raise Taken(f"{self.path} belongs to a supervisor that is alive") from None
         if (self.path / IDENTITY).exists():
             raise Taken(f"{self.path} has been used by a supervisor before")
+        self.reserve.take()
+        self._last_reserve.take()
         write_whole(self.path / IDENTITY, json.dumps(asdict(Identity.mine(spec))).encode(), lasting=False)
 
     def note(self, event: str, **details: Any) -> None:
@@ -93,7 +99,8 @@ class ControlDirectory:
             events.write(line)
 
     def finish(self, result: Result) -> None:
-        """The last thing a supervisor writes."""
+        """The last thing a supervisor writes, on a full disk too: without it the phase would count as lost."""
+        self._last_reserve.give_up()
         write_whole(self.path / RESULT, result.encode())
 
 

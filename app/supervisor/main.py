@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from app.supervisor import collect, control, namespaces, sandbox, schemas, terraform
+from app.supervisor import collect, control, disk, namespaces, sandbox, schemas, terraform
 from app.supervisor.addresses import Rule
 from app.supervisor.command import see_through
 from app.supervisor.control import ControlDirectory
@@ -37,7 +37,7 @@ def supervise(spec: Spec, line: socket.socket) -> None:
     try:
         directory.claim(spec)
     except (control.Taken, OSError) as error:
-        line.sendall(f"-{error}".encode())
+        line.sendall(f"-{(disk.full(error) if isinstance(error, OSError) else None) or error}".encode())
         return
     _leave_the_workers_files(directory)
     outlives = spec.phase == "apply"
@@ -72,7 +72,7 @@ class Phase:
     def __init__(self, spec: Spec, directory: ControlDirectory, stop: Stop) -> None:
         self._spec, self._directory, self._stop = spec, directory, stop
         masker = Masker((*spec.secrets, spec.token))
-        self._spool = Spool(directory.path, masker, room=spec.limits.log - spec.log_offset)
+        self._spool = Spool(directory.path, masker, room=spec.limits.log - spec.log_offset, reserve=directory.reserve)
         self._record = Record(directory.path / control.EGRESS, masker.whole)
         self._rule = Rule(spec.egress.allow, spec.egress.private)
         self._api = Upstream(spec.api_url, spec.ca_file)
@@ -91,6 +91,10 @@ class Phase:
             result = self._failed("state", str(error))
         except SandboxFailure as error:
             result = self._failed("sandbox", str(error))
+        except OSError as error:
+            if (full := disk.full(error)) is None:
+                raise
+            result = self._failed("disk", full)
         finally:
             left = self._sandbox.close() if self._sandbox is not None else None
         if left:
@@ -198,10 +202,12 @@ class Phase:
         """*result* with all that is known only at the end."""
         if self._stop.interrupted and result.outcome != "finished":
             result = self._ended_early(result)
+        elif result.outcome == "errored" and not result.message and disk.is_full(self._directory.path):
+            result = self._failed("disk", f"terraform {self._steps[-1].name} failed on a full disk. {disk.FREE}")
         state = self._state.save()
         if state.left:
             self._spool.say(f"\nThe state of this run could not be saved yet: {state.why} It is kept on the worker.")
-        self._spool.flush()
+        self._spool.end()
         return replace(
             result,
             message=result.message or self._spool.trouble,
@@ -217,8 +223,7 @@ class Phase:
     def _ended_early(self, result: Result) -> Result:
         reason = self._stop.reason
         messages = {
-            "timed-out": f"This {self._spec.phase} took longer than it may, {_hours(self._spec.limits.seconds)}, "
-            "and was interrupted.",
+            "timed-out": self._timed_out(),
             "token-refused": "Stateroom no longer accepts this run's token, so it was interrupted.",
             "killed": "Terraform was ended before it could finish.",
         }
@@ -227,6 +232,18 @@ class Phase:
             self._spool.say(f"\n{message}")
         outcome: Outcome = "errored" if reason == "timed-out" else "canceled"
         return replace(result, outcome=outcome, reason=reason, message=message)
+
+    def _timed_out(self) -> str:
+        phase = self._spec.phase
+        stuck = (
+            " It was in `terraform init`: what the providers or modules come from may not have answered."
+            if self._steps and self._steps[-1].name == "init"
+            else ""
+        )
+        return (
+            f"This {phase} took longer than it may, {_hours(self._spec.limits.seconds)}, and was interrupted.{stuck}"
+            f" If it needs more time, raise STATEROOM_{phase.upper()}_TIMEOUT, or the organization's {phase}-timeout."
+        )
 
 
 def _hours(seconds: float) -> str:

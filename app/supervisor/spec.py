@@ -185,7 +185,7 @@ class StateResult:
 Outcome = Literal["finished", "errored", "canceled", "lost"]
 """`lost`: the supervisor died without a result."""
 
-Reason = Literal["", "interrupted", "killed", "timed-out", "token-refused", "sandbox", "state"]
+Reason = Literal["", "interrupted", "killed", "timed-out", "token-refused", "sandbox", "state", "disk"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from app.supervisor.control import LOG, POKE
+from app.supervisor.disk import Reserve
 from app.supervisor.masking import Masker
 
 MiB = 1024 * 1024
@@ -17,8 +18,8 @@ BACKLOG = 8 * MiB
 class Spool:
     """Bytes as they come, never decoded: a character may be split over two writes."""
 
-    def __init__(self, control: Path, masker: Masker, *, room: int) -> None:
-        self._masker = masker
+    def __init__(self, control: Path, masker: Masker, *, room: int, reserve: Reserve | None = None) -> None:
+        self._masker, self._reserve = masker, reserve
         self._room = room
         self._is_full = False
         self._file = os.open(control / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -42,6 +43,12 @@ class Spool:
         """Let go of what the masker holds: nothing that belongs to it can follow."""
         self._append(self._masker.finish())
         self._drain()
+
+    def end(self) -> None:
+        """Let go of everything, if need be into the room that was reserved for that."""
+        self.flush()
+        if self._backlog and self._reserve is not None and self._reserve.give_up():
+            self._drain()
 
     def say(self, sentence: str) -> None:
         """A line of our own."""
@@ -68,16 +75,19 @@ class Spool:
     def _drain(self) -> None:
         """Write what waits.  A full disk must not end an apply: the rest waits until there is room."""
         try:
-            while self._backlog:
-                written = os.write(self._file, self._backlog)
-                self.length += written
-                del self._backlog[:written]
+            self._write()
         except OSError as error:
             self.trouble = f"Part of the log is missing: {error.strerror}."
             return
         self.trouble = ""
         self._has_gap = False
         self._poke()
+
+    def _write(self) -> None:
+        while self._backlog:
+            written = os.write(self._file, self._backlog)
+            self.length += written
+            del self._backlog[:written]
 
     def _farewell(self) -> bytes:
         return b"\n\nThis log has reached its limit. What follows is not kept; the run itself goes on.\n"
