@@ -8,6 +8,7 @@ from backend_api.authentication import authenticated
 from backend_api.errors import answered
 from backend_api.resources import (
     account,
+    admin_organizations,
     authentication_tokens,
     capacity,
     configuration_versions,
@@ -32,6 +33,7 @@ BASE = "/api/v2"
 
 RESOURCES = (
     account,
+    admin_organizations,
     authentication_tokens,
     capacity,
     configuration_versions,

@@ -85,6 +85,7 @@ HIDDEN_SITE_ACTIONS = frozenset(
         "github-app:create",
         "github-app:read",
         "github-app:update",
+        "organization:limit",
         "tool-version:create",
         "tool-version:delete",
         "tool-version:read",

@@ -110,3 +110,26 @@ async def test_a_name_that_a_page_has_is_refused(admin: Client, monkeypatch: pyt
     response = await admin.post("/organizations", document("organizations", {"name": "Settings"}))
     assert pointer(response) == "/data/attributes/name"
     assert "page of Stateroom" in error(response)["detail"]
+
+
+async def test_a_site_admin_limits_how_long_phases_may_take(admin: Client, organization: Organization) -> None:
+    path = f"/admin/organizations/{organization.name}"
+    shown = attributes(await admin.get(path))
+    assert (shown["plan-timeout"], shown["apply-timeout"]) == (None, None)
+    changed = await admin.patch(path, document("organizations", {"plan-timeout": "90m", "apply-timeout": "1h30s"}))
+    assert (attributes(changed)["plan-timeout"], attributes(changed)["apply-timeout"]) == ("1h30m", "1h30s")
+    await organization.refresh_from_db()
+    assert (organization.plan_timeout_seconds, organization.apply_timeout_seconds) == (5400, 3630)
+    changed = await admin.patch(path, document("organizations", {"plan-timeout": None}))
+    assert (attributes(changed)["plan-timeout"], attributes(changed)["apply-timeout"]) == (None, "1h30s")
+    for wrong in ("", "0s", "two hours", "2", 7200, "-1h", "1m1h", "9999999h", "1h\n"):
+        refused = await admin.patch(path, document("organizations", {"apply-timeout": wrong}))
+        assert (refused.status_code, pointer(refused)) == (422, "/data/attributes/apply-timeout"), wrong
+    assert (await admin.get("/admin/organizations/none-such")).status_code == 404
+
+
+async def test_who_is_no_site_admin_sets_no_limits(client: Client, organization: Organization) -> None:
+    path = f"/admin/organizations/{organization.name}"
+    assert (await client.get(path)).status_code == 404
+    sent = document("organizations", {"plan-timeout": "90m"})
+    assert (await client.patch(path, sent)).status_code == 404

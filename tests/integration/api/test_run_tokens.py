@@ -143,6 +143,8 @@ REFUSED = [
     "GET /api/v2/applies/{id}",
     "GET /api/v2/applies/{id}/errored-state",
     "GET /api/v2/state-versions",
+    "GET /api/v2/admin/organizations/{organization}",
+    "PATCH /api/v2/admin/organizations/{organization}",
     "GET /api/v2/admin/terraform-versions",
     "POST /api/v2/admin/terraform-versions",
     "GET /api/v2/admin/terraform-versions/{id}",

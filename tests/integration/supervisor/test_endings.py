@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ import pytest
 from app.supervisor import client
 from app.supervisor.client import Spawner, adopt
 from app.supervisor.control import JOURNAL, STDERR
-from app.supervisor.spec import Limits, Spec
+from app.supervisor.spec import Egress, Limits, Spec
 from app.supervisor.statefile import State
 from tests.integration.supervisor.fake_api import FakeApi
 from tests.integration.supervisor.place import Place, running
@@ -231,8 +232,29 @@ async def test_a_time_limit_ends_an_apply_as_a_cancel_would(place: Place, api: F
     phase = await spawner.launch(spec, outlives_worker=True)
     result = await ended(phase)
     assert (result.outcome, result.reason) == ("errored", "timed-out")
-    assert "This apply took longer than it may, 4 s, and was interrupted." in log(spec.directories.control)
+    said = log(spec.directories.control)
+    assert "This apply took longer than it may, 4 s, and was interrupted. If it needs" in said
+    assert "raise STATEROOM_APPLY_TIMEOUT, or the organization's apply-timeout" in said
     assert resources(api.finals[-1].data) == {"one", "two"}
+
+
+@pytest.mark.parametrize("end", ["timed-out", "interrupted"])
+async def test_a_stuck_init_ends(place: Place, spawner: Spawner, end: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"127.1:{silent.getsockname()[1]}"  # written so, it is asked for through the proxy
+        configuration = {"main.tf": f'module "one" {{ source = "http://{source}/one.zip" }}'}
+        limits = Limits(seconds=4 if end == "timed-out" else 300, read_seconds=10)
+        spec = place.spec("plan", configuration, limits=limits, egress=Egress(private=(source,)))
+        phase = await spawner.launch(spec, outlives_worker=False)
+        await until_log_says(spec.directories.control, "Downloading http://127.1")
+        silent.accept()[0].recv(1)
+        if end == "interrupted":
+            phase.interrupt()
+        result = await ended(phase)
+    assert (result.outcome, result.reason) == ("errored" if end == "timed-out" else "canceled", end)
+    assert [step.name for step in result.steps] == ["init"]
+    said = log(spec.directories.control)
+    assert ("4 s, and was interrupted. It was in `terraform init`" in said) == (end == "timed-out"), said
 
 
 async def test_what_outlasts_its_grace_after_a_time_limit_is_killed(
