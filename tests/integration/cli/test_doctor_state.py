@@ -13,6 +13,7 @@ from app.access.actors import SYSTEM
 from app.settings import Settings
 from app.states import NewState
 from app.states.models import StateVersion
+from app.storage import objects
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 from tests import factories
@@ -47,6 +48,42 @@ async def test_the_first_version_that_does_not_fit_is_named(opened: Settings, pa
     assert (found["workspace"], found["id"], found["misfit"]) == ("acme/bad", bad.id, versions[1].id)
     assert one.returncode == 1
     assert stateroom(*asked, good.id, **parts.environment).returncode == 0
+
+
+async def test_each_kind_of_damage_is_told_with_its_workspace_and_a_remedy(
+    opened: Settings, parts: Parts, tmp_path: Path
+) -> None:
+    organization = await factories.make_organization("acme")
+    lost, cut, forged, whole = [
+        (await push(await factories.make_workspace(organization, name), 1)).id
+        for name in ("lost", "cut", "forged", "whole")
+    ]
+
+    async def content(version: str) -> StoredObject:
+        return await StoredObject.get(id=(await StateVersion.get(id=version)).content_id)
+
+    objects.connect(opened)
+    try:
+        await objects.delete_bytes(await content(lost))
+        damaged = await content(cut)
+        await objects._opened().put(f"state/{organization.id}/{damaged.id}", factories.chunks(b"half of"))
+    finally:
+        objects.close()
+    await StateVersion.filter(id=forged).update(serial=2)
+    said = stateroom("doctor", "--state", "--data", str(tmp_path), **parts.environment)
+    assert (said.returncode, said.stderr) == (1, "")
+    found = said.stdout.split("FAIL")
+    assert [one.split()[0] for one in found[1:]] == ["acme/cut", "acme/forged", "acme/lost"]
+    for one, version, why in zip(
+        found[1:],
+        (cut, forged, lost),
+        ("is damaged", "is not what was recorded", "is not in the object store"),
+        strict=True,
+    ):
+        assert version in one
+        assert why in one
+        assert "→ Restore database and objects from a backup" in one
+    assert whole not in said.stdout
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
