@@ -1,5 +1,7 @@
-"""The web or the database killed while a state and an archive are on their way: nothing half is ever served, and the
-same addresses take both afterwards."""
+"""A client gone, the web or the database killed while a state and an archive are on their way.
+
+Nothing half is ever served, and the same addresses take both afterwards.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +39,9 @@ class Upload:
         self._connection.putheader("content-length", str(len(content)))
         self._connection.endheaders(content[: len(content) // 2])
 
+    def hang_up(self) -> None:
+        self._connection.close()
+
     def rest(self) -> int:
         """Send the other half; what is answered."""
         try:
@@ -54,7 +59,7 @@ class Halves:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.workspace = site.make_workspace("cut")
+        self.workspace = site.make_workspace(f"cut-{secrets.token_hex(4)}")
         site.call("POST", f"/workspaces/{self.workspace}/actions/lock")
         self.state = json.dumps(
             {"version": 4, "serial": 1, "lineage": "l", "x": secrets.token_hex(LENGTH // 2)}
@@ -111,6 +116,15 @@ def is_up(site: Site) -> bool:
         return site.http.get("/health").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_a_client_that_hangs_up_leaves_nothing_and_may_send_both_again(server: Up) -> None:
+    halves = Halves(Site(server))
+    for upload in halves.uploads:
+        upload.hang_up()
+    assert eventually(lambda: halves.unfinished() == []), server.said()[-4000:]
+    halves.nothing_is_served()
+    halves.both_arrive()
 
 
 def test_a_web_killed_in_the_middle_takes_both_afterwards(start: Callable[..., Up]) -> None:

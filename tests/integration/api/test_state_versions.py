@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from hashlib import md5
 from typing import Any
 
@@ -14,7 +15,7 @@ from app import clock, ids, states
 from app.access.models import Membership, User
 from app.organizations.models import Organization
 from app.runs.models import Run
-from app.states import arrival, processing
+from app.states import arrival, history, processing
 from app.states.models import StateVersion
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
@@ -197,6 +198,59 @@ async def test_versions_are_listed_by_workspace_and_status(
     assert (await client.get("/state-versions", params=named | {"filter[status]": "odd"})).status_code == 422
     assert (await client.get("/state-versions", params={"filter[workspace][name]": "net"})).status_code == 422
     assert (await stranger.get("/state-versions", params=named)).status_code == 404
+
+
+async def test_while_a_run_holds_the_workspace_nobody_else_writes_its_state(
+    client: Client, organization: Organization
+) -> None:
+    workspace = await factories.make_workspace(organization)
+    run = await factories.make_run(workspace)
+    path, content = f"/workspaces/{workspace.id}/state-versions", state(1)
+    inline = {"state": base64.b64encode(content).decode()}
+    for more in ({}, inline, {"force": True}, {"force": True, **inline}):
+        refused = await client.post(path, announced(content, 1, **more))
+        assert refused.status_code == 409
+        assert "only by whoever holds the workspace's lock" in error(refused)["detail"]
+    locked = await client.post(f"/workspaces/{workspace.id}/actions/lock")
+    assert (locked.status_code, f"Run {run.id}" in error(locked)["detail"]) == (409, True)
+    assert await StateVersion.filter(workspace_id=workspace.id).count() == 0
+    assert await StoredObject.filter(kind="state").count() == 0
+
+
+async def test_bytes_that_are_not_what_was_announced_are_refused_and_the_right_ones_may_follow(
+    client: Client, workspace: Workspace
+) -> None:
+    made = await client.post(f"/workspaces/{workspace.id}/state-versions", announced(state(1), 1))
+    url = attributes(made)["hosted-state-upload-url"]
+    for wrong, why in (
+        (state(1)[:-9], "it ends in the middle"),
+        (state(2), "MD5"),
+        (state(1, lineage="other"), "MD5"),
+        (b"", "it is empty"),
+    ):
+        refused = await client.http.put(url, content=wrong)
+        assert (refused.status_code, why in refused.text) == (422, True), refused.text
+    assert [(await client.http.put(url, content=state(1))).status_code for _ in range(2)] == [200, 200]
+    late = await client.http.put(url, content=state(1, "another"))
+    assert late.status_code in (409, 422)
+    assert (
+        await download(client, (await current(client, workspace))["attributes"]["hosted-state-download-url"])
+    ).content == state(1)
+
+
+async def test_bytes_that_never_come_are_given_up_and_hold_no_lock(client: Client, workspace: Workspace) -> None:
+    version = await announce(client, workspace, 1)
+    assert await history.discard_overdue() == 0
+    overdue = clock.now() - timedelta(seconds=history.UPLOAD_SECONDS + 1)
+    link = attributes(await client.get(f"/state-versions/{version}"))["hosted-state-upload-url"]
+    await StateVersion.filter(id=version).update(created_at=overdue)
+    assert await history.discard_overdue() == 1
+    refused = await client.http.put(link, content=state(1))
+    assert (refused.status_code, "given up" in refused.text) == (409, True)
+    assert (await client.post(f"/workspaces/{workspace.id}/actions/unlock")).status_code == 200
+    assert await history.sweep() == 1
+    assert (await client.get(f"/state-versions/{version}")).status_code == 404
+    assert await StoredObject.filter(kind="state").count() == 0
 
 
 @pytest.fixture
