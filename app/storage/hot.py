@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
+from tortoise.exceptions import DoesNotExist
 from tortoise.fields import DatetimeField
 from tortoise.models import Model
 
@@ -23,6 +24,14 @@ async def first(model: type[M], condition: str, *values: Any) -> M | None:
     """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` is the next of *values*."""
     rows = await database.client().execute_query_dict(_statement(model, condition, database.dialect()), list(values))
     return model._init_from_db(**_with_times(model, rows[0])) if rows else None
+
+
+async def get(model: type[M], id: str) -> M:
+    """The row of *model* whose id that is, which must be there."""
+    row = await first(model, "it.id = {}", id)
+    if row is None:
+        raise DoesNotExist(model)
+    return row
 
 
 def _with_times(model: type[Model], row: Mapping[str, Any]) -> dict[str, Any]:
