@@ -18,7 +18,9 @@ from app.variables.precedence import Value
 
 CATEGORIES = ("terraform", "env")
 _TERRAFORM_KEY = re.compile(r"[^\W\d][\w-]*")
-_ENV_KEY = re.compile(r"[^=\s\0]+")
+_ENV_KEY = re.compile(r"(?!-)[^=\s\0]+")
+#: Linux starts no program with a longer string in its environment, `NAME=value` and the NUL behind it.
+MOST_OF_ENVIRONMENT = 128 * 1024
 
 K = TypeVar("K", bound=Kept)
 
@@ -70,6 +72,8 @@ async def change(variable: Kept, wanted: Change) -> bool:
     _check(variable)
     if wanted.value is not None:
         _seal(variable, wanted.value)
+    elif moved:
+        _check_fits(variable, reveal(variable).reveal().encode())
     if moved:
         await _key_is_free(variable)
     variable.version_id, variable.updated_at = _new_version(), clock.now()
@@ -131,7 +135,11 @@ def _check(variable: Kept) -> None:
             field="key",
         )
     if variable.category == "env" and not _ENV_KEY.fullmatch(variable.key):
-        raise Invalid("The name of an environment variable has neither spaces nor an equals sign.", field="key")
+        raise Invalid(
+            "The name of an environment variable has neither spaces nor an equals sign, and does not begin with a"
+            " hyphen.",
+            field="key",
+        )
     if len(variable.description) > 512:
         raise Invalid("The description of a variable has at most 512 characters.", field="description")
 
@@ -140,11 +148,22 @@ def _seal(variable: Kept, value: Secret[str]) -> None:
     plain = value.reveal().encode()
     if len(plain) > settings.current().max_variable:
         raise _too_long("value")
+    _check_fits(variable, plain)
     if b"\0" in plain:
         raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
     if variable.hcl and variable.category == "terraform" and plain:
         _check_expression(variable.key, value)
     variable.sealed_value = crypto.seal(plain, context=variable.sealed_context)
+
+
+def _check_fits(variable: Kept, plain: bytes) -> None:
+    """Raise Invalid if no program could be started with the variable."""
+    if variable.category == "env" and len(variable.key.encode()) + len(plain) + 2 > MOST_OF_ENVIRONMENT:
+        raise Invalid(
+            f"Linux starts no program with an environment variable of more than {readable(MOST_OF_ENVIRONMENT)}, its"
+            " name counted. Use a variable of the category terraform, which reaches Terraform in a file.",
+            field="value",
+        )
 
 
 def _check_expression(key: str, value: Secret[str], *, field: str = "value") -> None:

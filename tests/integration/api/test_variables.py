@@ -120,7 +120,7 @@ async def test_what_is_wrong_is_422_by_name(client: Client, path: str) -> None:
         assert pointer(response) == f"/data/attributes/{attribute}", (attribute, str(value)[:20])
     smuggler = variable(value="1\nregion = 2", hcl=True)
     assert pointer(await client.post(path, smuggler)) == "/data/attributes/value"
-    for key in ("a=b", "a b", ""):
+    for key in ("a=b", "a b", "", "-destroy", "--help", "-var-file=x"):
         assert pointer(await client.post(path, variable(key, category="env"))) == "/data/attributes/key"
     assert pointer(await client.post(path, document("vars", {"category": "env"}))) == "/data/attributes/key"
     assert await Variable.all().count() == 0
@@ -130,6 +130,21 @@ async def test_the_longest_value_there_may_be_is_taken(client: Client, path: str
     value = "ä" * (opened.max_variable // 2)
     made = await client.post(path, variable(value=value))
     assert attributes(made)["value"] == value
+
+
+async def test_what_no_environment_can_carry_is_refused_there_and_taken_for_terraform(
+    client: Client, path: str
+) -> None:
+    most = "x" * (128 * 1024 - len("LONG=") - 1)
+    assert attributes(await client.post(path, variable("LONG", most, category="env")))["value"] == most
+    assert pointer(await client.post(path, variable("LONG2", most, category="env"))) == "/data/attributes/value"
+    made = await client.post(path, variable("long", "x" * 200_000))
+    one = f"{path}/{made.json()['data']['id']}"
+    moved = await client.patch(one, document("vars", {"category": "env"}))
+    assert "Linux starts no program" in error(moved)["detail"]
+    assert attributes(await client.get(one))["category"] == "terraform"
+    for key in ("-destroy", "--help", "-var-file=x"):
+        assert pointer(await client.post(path, variable(key))) == "/data/attributes/key"
 
 
 async def test_a_value_may_be_left_out_and_emptied(client: Client, path: str) -> None:

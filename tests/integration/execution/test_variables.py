@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 from app import runs
 from app.access.actors import SYSTEM
@@ -39,6 +40,30 @@ async def test_strings_reach_terraform_byte_for_byte(crew: Crew) -> None:
     run = await rested(await start({"main.tf": DECLARED}, home, auto_apply=True), "apply")
     assert run.status == "applied", await whole_log(run)
     assert await outputs(home) == NASTY
+
+
+async def test_values_reach_the_environment_of_a_child_byte_for_byte_and_long_ones_by_file(crew: Crew) -> None:
+    home = await workspace()
+    for name, value in NASTY.items():
+        await factories.make_variable(home, f"E_{name}", value, category="env")
+    most = "ü" * ((128 * 1024 - len("E_most=") - 1) // 2)
+    await factories.make_variable(home, "E_most", most, category="env")
+    long = "0123456789" * 20_000
+    await factories.make_variable(home, "long", long)
+    prints = "\n".join(
+        f'    echo "<{name}:$(printf \'%sz\' "$E_{name}" | sha256sum | head -c 64)>"' for name in (*NASTY, "most")
+    )
+    files = {
+        "main.tf": 'resource "terraform_data" "echo" {\n  provisioner "local-exec" {\n    command = <<-EOT\n'
+        f"{prints}\n    EOT\n  }}\n}}\n"
+        'variable "long" {}\noutput "long" { value = sha256(var.long) }\n'
+    }
+    run = await rested(await start(files, home, auto_apply=True), "apply")
+    log = await whole_log(run, "apply")
+    assert run.status == "applied", log
+    for name, value in (NASTY | {"most": most}).items():
+        assert f"<{name}:{sha256(value.encode() + b'z').hexdigest()}>" in log, name
+    assert await outputs(home) == {"long": sha256(long.encode()).hexdigest()}
 
 
 TYPED = """
