@@ -16,7 +16,7 @@ from app.http.routing import Route
 from app.runs import lifecycle
 from app.runs.models import Run
 from app.runs.statuses import Row
-from app.variables.models import Variable
+from app.variables.inheritance import Placed
 from app.variables.values import reveal
 from app.web import visitors
 from app.web.answers import page, to
@@ -86,24 +86,33 @@ async def find(request: Request) -> Workspace:
 async def show_variables(request: Request) -> Response:
     """GET /app/{organization}/{workspace}/variables"""
     workspace = await find(request)
-    found = await variables.of(visitors.actor(request), workspace)
+    found = await variables.overview(visitors.actor(request), workspace)
     kinds = [
-        (heading, empty, [_shown(variable) for variable in found if variable.category == category])
+        (heading, empty, [_shown(one) for one in found if one.variable.category == category])
         for category, heading, empty in KINDS
     ]
     document, curl = _curl(workspace)
     return page(request, "workspaces/variables.html", workspace=workspace, kinds=kinds, document=document, curl=curl)
 
 
-def _shown(variable: Variable) -> dict[str, Any]:
+def _shown(placed: Placed) -> dict[str, Any]:
     """What a page may know of a variable: a sensitive value is not even opened."""
+    variable = placed.variable
     return {
         "key": variable.key,
         "value": None if variable.sensitive else reveal(variable).reveal(),
         "hcl": variable.hcl,
         "description": variable.description,
         "updated_at": variable.updated_at,
+        "from_set": placed.variable_set,
+        "overwriter": _source(placed.overwriter) if placed.overwriter else None,
+        "overwrites": [_source(one) for one in placed.overwritten],
     }
+
+
+def _source(placed: Placed) -> str:
+    """Where it comes from, in words."""
+    return f"set {placed.variable_set.name}" if placed.variable_set else "the workspace"
 
 
 def _curl(workspace: Workspace) -> tuple[str, str]:

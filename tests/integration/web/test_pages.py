@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from app import links
+from app.access.actors import SYSTEM
 from app.access.models import User
 from app.http.routing import Route, Router
 from app.organizations.models import Organization
 from app.runs import lifecycle, phase_status
 from app.runs.models import Run
 from app.runs.statuses import ROWS
+from app.secret import Secret
 from app.settings import Settings
+from app.variables import Change, sets
+from app.variables.sets import SetChange
 from app.web import answers, static_files
 from app.web.routes import routes
 from app.workspaces.models import Workspace
@@ -69,6 +73,22 @@ async def test_every_page_escapes_what_people_write(alice: Browser, run: Run, wo
     assert shown.count(EVIL) >= 4  # message, title, log, comment
     assert EVIL in text(await alice.get(links.variables("acme", "network")))
     assert EVIL in text(await alice.get("/app/acme?q=network"))
+
+
+async def test_variables_say_which_set_they_are_from_and_which_one_wins(
+    alice: Browser, workspace: Workspace, organization: Organization
+) -> None:
+    await factories.make_variable(workspace, "region", "its-own")
+    given = [Change(key=key, value=Secret(f"{key}-of-set"), category="terraform") for key in ("region", "zone")]
+    await sets.create(SYSTEM, organization, SetChange(name="<Base>", is_global=True, variables=given))
+    page = await alice.get(links.variables("acme", "network"))
+    shown = text(page)
+    assert "zone-of-set" in shown
+    assert shown.count("set <Base>") == 3
+    assert "Overwrites that of set <Base>." in shown
+    assert "Overwritten by the workspace: runs do not get this value." in shown
+    assert "<s><code>region</code></s>" in page.text
+    assert "<Base>" not in page.text
 
 
 async def test_every_page_needs_a_login(nobody: Browser, run: Run) -> None:
