@@ -6,15 +6,14 @@ sweep.
 
 from __future__ import annotations
 
+from functools import partial
+
 from app import events
 from app.runs import lifecycle, moves, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Run, RunEvent
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
-
-#: How many are ended in one transaction.
-BATCH = 100
 
 
 async def on_deletion(workspace_id: str) -> None:
@@ -25,7 +24,7 @@ async def on_deletion(workspace_id: str) -> None:
 async def on_deletion_of_organization(organization_id: str) -> None:
     """`on_deletion`, for the workspaces that were deleted with their organization."""
     unended = Run.filter(organization_id=organization_id, status__in=lifecycle.GROUPS["non_final"])
-    for workspace_id in set(await unended.limit(BATCH).values_list("workspace_id", flat=True)):
+    for workspace_id in set(await unended.limit(queue.STEP).values_list("workspace_id", flat=True)):
         await _end_some(str(workspace_id))
 
 
@@ -33,8 +32,7 @@ async def end_forgotten() -> None:
     """End every run of every deleted workspace.  Safe to call at any time: where nothing is left, nothing happens."""
     for status in sorted(lifecycle.GROUPS["non_final"]):
         for workspace_id in await queue.workspaces_with(status, "workspaces.deleted_at IS NOT NULL"):
-            while await _end_some(workspace_id):
-                pass
+            await queue.in_steps(partial(_end_some, workspace_id))
 
 
 async def _end_some(workspace_id: str) -> bool:
@@ -44,7 +42,7 @@ async def _end_some(workspace_id: str) -> bool:
         if await gone.select_for_update().only("id").first() is None:
             return False
         unended = Run.filter(workspace_id=workspace_id, status__in=lifecycle.GROUPS["non_final"])
-        found = await unended.filter(cancel_requested_at=None).order_by("number").limit(BATCH)
+        found = await unended.filter(cancel_requested_at=None).order_by("number").limit(queue.STEP)
         spoken = [event for run in found for event in await _end(run)]
     await moves.announce(spoken)
     for run in found:

@@ -6,6 +6,11 @@ person's lock.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from app import clock
 from app.access.actors import SYSTEM, Actor
 from app.runs import lifecycle, moves
 from app.runs.models import Run, RunEvent
@@ -14,9 +19,10 @@ from app.storage import database
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
 
-#: How many passing runs are let go in one transaction, or put aside ones discarded; a sweep or the next event takes the
-#: rest.
+#: How many passing runs are let go in one transaction; a sweep or the next event takes the rest.
 BATCH = 100
+#: How many runs are ended in one transaction where thousands may be: SQLite has one writer, and all wait for it.
+STEP = 20
 #: The workspaces in which a run has a status: a step through the index for each, not for each run.
 _WITH = """
 WITH RECURSIVE found(id) AS (
@@ -89,17 +95,28 @@ async def put_aside(workspace: Workspace, before: Run, *, by: Actor) -> list[Run
 async def discard_aside() -> None:
     """Discard what was put aside, a few runs at a time, so that nobody waits long for workspace or database."""
     for workspace_id in await workspaces_with(PENDING, "workspaces.executes_from > 0"):
-        spoken: list[RunEvent] | None = None
-        while spoken is None or spoken:
-            async with in_transaction():
-                workspace = await Workspace.filter(id=workspace_id).select_for_update().get()
-                spoken = await _discard_some(workspace, SYSTEM)
-            await moves.announce(spoken)
+        await in_steps(partial(_discard_step, workspace_id))
+
+
+async def in_steps(step: Callable[[], Awaitable[bool]]) -> None:
+    """Do *step* until it says that nothing was left, and leave everyone else as much time as it takes."""
+    began = clock.monotonic()
+    while await step():
+        await asyncio.sleep(clock.monotonic() - began)
+        began = clock.monotonic()
+
+
+async def _discard_step(workspace_id: str) -> bool:
+    async with in_transaction():
+        workspace = await Workspace.filter(id=workspace_id).select_for_update().get()
+        spoken = await _discard_some(workspace, SYSTEM)
+    await moves.announce(spoken)
+    return bool(spoken)
 
 
 async def _discard_some(workspace: Workspace, by: Actor) -> list[RunEvent]:
     pending = Run.filter(workspace_id=workspace.id, status=PENDING, plan_only=False, save_plan=False)
-    aside = await pending.filter(number__lt=workspace.executes_from).order_by("number").limit(BATCH)
+    aside = await pending.filter(number__lt=workspace.executes_from).order_by("number").limit(STEP)
     return [event for run in aside for event in await moves.speak(run, "discard", by=by)]
 
 

@@ -16,7 +16,7 @@ from app.jobs import claims
 from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.projects.models import Project
-from app.runs import deletion, lifecycle, moves
+from app.runs import deletion, lifecycle, moves, queue
 from app.runs.models import Run
 from app.workspaces.models import Workspace
 from tests import factories
@@ -56,7 +56,7 @@ async def save(run: Run) -> None:
 async def test_runs_that_wait_end_with_their_workspace(
     client: Client, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "BATCH", 2)
+    monkeypatch.setattr(queue, "STEP", 2)
     for method, path in (("DELETE", ""), ("POST", "/actions/safe-delete")):
         workspace = await factories.make_workspace(organization)
         await save(*await make_runs(workspace, save_plan=1))

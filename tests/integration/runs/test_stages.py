@@ -113,7 +113,7 @@ async def test_force_execute_puts_aside_whatever_is_ahead_but_saved_plans() -> N
 async def test_force_execute_before_many_is_done_at_once_and_the_rest_is_discarded_in_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queue, "BATCH", 3)
+    monkeypatch.setattr(queue, "STEP", 3)
     workspace = await factories.make_workspace()
     version = await factories.make_configuration_version(workspace)
     made = [await factories.make_run(workspace, configuration_version=version) for _ in range(12)]
