@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import settings
+from app.workspaces import versions
 from tests.services import Embedded, External, Parts, Services
 
 LABELS = {Embedded.name: Embedded.label, External.name: External.label}
@@ -21,6 +22,7 @@ def _no_settings_of_another_test() -> Iterator[None]:
     """What one test loaded is not in force in the next one."""
     yield
     settings._current = None
+    versions.configure(None)
 
 
 @pytest.fixture(scope="session")

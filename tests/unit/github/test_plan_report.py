@@ -149,8 +149,8 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(ENTRIES, max_size=8), st.integers(1, 400))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ENTRIES, max_size=8), st.integers(1, 150))
 def test_any_plan_fits_and_everything_opened_is_closed(entries: list[dict[str, Any]], times: int) -> None:
     made = report(*entries * times)
     assert len(made.title) <= plan_report.MOST_TITLE
