@@ -6,6 +6,8 @@ loses no connection of the pool, and a server that is away is `Unavailable`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import asyncpg
@@ -30,21 +32,33 @@ AWAY = (
     asyncpg.SerializationError,
     OSError,
     TimeoutError,
+    # A connection that was lost while it was in use: its protocol is left in the middle of an operation.
+    asyncpg.InternalClientError,
 )
+#: In what a connection of the pool says that is of no use any more: it, or the pool, is closed; it was lost, and the
+#: pool took it back from whoever used it.
+OF_NO_USE = ("clos", "released back to the pool")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What the server or the way to it refuses becomes a sentence of ours."""
+    try:
+        yield
+    except AWAY as error:
+        raise unavailable(error) from error
+    except asyncpg.InterfaceError as error:
+        if any(words in str(error) for words in OF_NO_USE):
+            raise unavailable(error) from error
+        raise
 
 
 class Translating:
-    """Put before a client class: what the server or the way to it refuses becomes a sentence of ours."""
+    """Put before a client class: its statements are `translated`."""
 
     async def _translate_exceptions(self, func: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with translated():
             return await super()._translate_exceptions(func, *args, **kwargs)  # type: ignore[misc]
-        except AWAY as error:
-            raise unavailable(error) from error
-        except asyncpg.InterfaceError as error:
-            if "clos" in str(error):  # the connection is closed, the pool is closing
-                raise unavailable(error) from error
-            raise
 
 
 class Client(Hooked, Translating, AsyncpgDBClient):
@@ -52,10 +66,8 @@ class Client(Hooked, Translating, AsyncpgDBClient):
         return Transaction(TransactionClient(self), self._pool_init_lock)
 
     async def create_connection(self, with_db: bool) -> None:
-        try:
+        with translated():
             await super().create_connection(with_db)
-        except AWAY as error:
-            raise unavailable(error) from error
 
     async def close(self) -> None:
         await settle(super().close())
@@ -109,7 +121,7 @@ class Transaction(TransactionContextPooled):
     client: Any
 
     async def __aenter__(self) -> Any:
-        try:
+        with translated():
             await self.ensure_connection()
             self.client._connection = await self.client._parent._pool.acquire()
             try:
@@ -118,15 +130,12 @@ class Transaction(TransactionContextPooled):
             except BaseException:
                 await settle(self._abandon())
                 raise
-        except AWAY as error:
-            raise unavailable(error) from error
         return self.client
 
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         try:
-            await settle(self._finish(failed=exc_type is not None))
-        except AWAY as error:
-            raise unavailable(error) from error
+            with translated():
+                await settle(self._finish(failed=exc_type is not None))
         finally:
             get_connections().reset(self.token)
 
@@ -151,7 +160,7 @@ class Transaction(TransactionContextPooled):
         try:
             if self.client.transaction is not None and connection.is_in_transaction():
                 await self.client.transaction.rollback()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             _drop(connection)
         finally:
             await self._release()

@@ -14,6 +14,7 @@ from app.secret import Secret
 from app.settings import Settings, SettingsError
 from app.storage import database
 from app.storage.database import in_transaction
+from tests.services.postgresql import PostgreSQL
 
 FILES = ["embedded"]
 SERVERS = ["external"]
@@ -168,3 +169,33 @@ async def test_values_of_statements_do_not_reach_the_log_however_much_is_logged(
     await run("CREATE TABLE notes (text TEXT)")
     await database.client().execute_query(f"INSERT INTO notes VALUES ({mark})", ["hunter2"])
     assert "hunter2" not in caplog.text
+
+
+async def test_a_server_that_is_killed_under_many_is_told_to_each_of_them(tmp_path: Path) -> None:
+    """Whatever they were at: to begin, a statement, to commit, or to wait for a connection."""
+    server, told, is_over = PostgreSQL(), 0, False
+
+    async def use() -> None:
+        nonlocal told
+        while not is_over:
+            try:
+                async with in_transaction():
+                    await run("SELECT pg_sleep(0.001)")
+                await run("SELECT 1")
+            except Unavailable:
+                told += 1
+                await asyncio.sleep(0.01)
+
+    try:
+        async with database.connected(settings_module.load(data_dir=tmp_path, database_url=server.url("postgres"))):
+            using = [asyncio.ensure_future(use()) for _ in range(25)]
+            for _ in range(4):
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(server.crash)
+            is_over = True
+            await asyncio.gather(*using)
+            assert told >= 25
+            async with in_transaction():
+                await run("SELECT 1")
+    finally:
+        server.stop()
