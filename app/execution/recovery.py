@@ -129,7 +129,12 @@ async def come_back(station: Station) -> list[Work]:
     kept = []
     for claimed in await claims.take_over(station.worker_id):
         with structlog.contextvars.bound_contextvars(run=claimed.job.run_id, job=claimed.job.id):
-            if (work := await _come_back_to(claimed, station)) is not None:
+            try:
+                work = await _come_back_to(claimed, station)
+            except (Lost, Overtaken):
+                log.info("a job of ours was ended by another meanwhile")
+                continue
+            if work is not None:
                 kept.append(work)
     await _clear(station, kept)
     return kept

@@ -35,6 +35,8 @@ LOOK_SECONDS = 5.0
 LINGER_SECONDS = 300
 #: A force-cancelled phase is terminal before its log is sealed; its end is shown after this long at the latest.
 GRACE = timedelta(seconds=5)
+#: Later than every claim.
+_NOBODY = 2**31
 
 
 class Writer:
@@ -221,7 +223,7 @@ async def end_abandoned() -> int:
     for model in (Plan, Apply):
         for phase in await model.filter(log_closed_at__lt=before, log_ended=False).limit(100):
             with suppress(Conflict):
-                await _end(phase.id, phase.log_length, await _unsealed(phase.id, phase.log_length))
+                await _end(phase.id, phase.log_length)
                 count += 1
     return count
 
@@ -284,12 +286,24 @@ async def _tell_end(phase_id: str, length: int, claim: int) -> None:
     await streams.expire(phase_id, LINGER_SECONDS)
 
 
-async def _end(phase_id: str, start: int, rest: bytes) -> None:
-    """Seal *rest* and 0x03 without a claim.  Raises Conflict if somebody else did, or the phase is not over."""
+async def _end(phase_id: str, start: int, unshown: bytes = b"") -> None:
+    """Seal what there is beyond *start*, and 0x03, without a claim.  Raises Conflict if somebody else did, or the phase
+    is not over.
+
+    A frozen holder may thaw at any time, so the stream is shut before anybody looks what it holds.  What it holds has
+    been read; *unshown* is what a holder has besides, where it goes on from there.
+    """
+    phase = await _row(phase_id)
+    if phase.log_closed_at is None or phase.log_ended:
+        raise Conflict(f"The log of {phase_id} is not to be ended.")
+    with suppress(Unavailable):  # then nobody can append either
+        await streams.fence(phase_id, _NOBODY)
+    shown = await _unsealed(phase_id, start)
+    rest = unshown if unshown.startswith(shown) else shown
     run = await Run.get(id=ids.run_id_of(phase_id)).only("id", "organization_id")
     content = (b"" if start or rest else OPENED) + rest + CLOSED
     await _store_segment(phase_id, run.organization_id, start, content, claim=None, end=True)
-    await _tell_end(phase_id, start + len(content), claim=2**31)
+    await _tell_end(phase_id, start + len(content), _NOBODY)
 
 
 async def _store_segment(

@@ -49,6 +49,10 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 redis.call('PUBLISH', KEYS[1], ARGV[1] .. '-2')
 return 1
 """
+_FENCE = """
+redis.call('SET', KEYS[2], math.max(tonumber(redis.call('GET', KEYS[2]) or 0), tonumber(ARGV[1])), 'EX', ARGV[2])
+return 1
+"""
 _READ = """
 local position, left, pieces = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
 while left > 0 do
@@ -108,6 +112,11 @@ async def append(key: str, end_offset: int, data: bytes, claim: int) -> bool:
     if not pairs:
         return True
     return bool(await _script(_APPEND, key, claim, LIFE, *pairs))
+
+
+async def fence(key: str, claim: int) -> None:
+    """Refuse from now on whatever comes with a lower *claim*.  Raises Unavailable."""
+    await _script(_FENCE, key, claim, LIFE)
 
 
 async def refill(key: str, start_offset: int, data: bytes, claim: int) -> bool:

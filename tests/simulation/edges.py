@@ -104,6 +104,12 @@ class Streams:
             position = end
         return pieces[:limit]
 
+    async def fence(self, key: str, claim: int) -> None:
+        fault = await self._asked("shut a stream")
+        stream = self._streams.setdefault(key, _Stream())
+        stream.claim = max(stream.claim, claim)
+        fails("error" if fault == "answer lost" else None, "Valkey")
+
     async def trim(self, key: str, sealed_offset: int) -> None:
         fault = await edge("trim a stream")
         if not self.is_away and fault is None and key in self._streams:
@@ -180,7 +186,7 @@ class Edges:
             mock.patch.object(asyncio, "to_thread", _inline),
             *(
                 mock.patch.object(streams, name, forward("streams", name))
-                for name in ("append", "finish", "end", "read", "trim", "expire")
+                for name in ("append", "fence", "finish", "end", "read", "trim", "expire")
             ),
         ]
         for patch in patches:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -21,7 +23,7 @@ from app.runs import logs, moves
 from app.runs.logs import Writer
 from app.runs.models import LogSegment, Plan, Run
 from app.settings import Settings
-from app.storage import streams
+from app.storage import objects, streams
 from tests import factories
 from tests.integration.conftest import migrated
 from tests.services import Parts
@@ -230,3 +232,23 @@ async def test_a_log_that_was_closed_by_a_holder_who_died_then_is_closed_for_its
     await second.close()
     assert await whole(run) == b"\x02" + TEXT + b"\x03"
     assert await claims.close(claimed.claim)
+
+
+async def test_who_thaws_while_its_log_is_ended_writes_nothing_behind_the_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = await writer(run)
+    await frozen.write(b"begun\n")
+    await Plan.filter(run_id=run.id).update(log_closed_at=clock.now() - timedelta(minutes=1))
+    put = objects.put
+
+    async def slow(*given: Any, **named: Any) -> Any:
+        with suppress(Lost):
+            await frozen.write(b"thawed\n")
+        return await put(*given, **named)
+
+    monkeypatch.setattr(objects, "put", slow)
+    assert await logs.end_abandoned() == 1
+    ended = b"\x02begun\n\x03"
+    assert await whole(run) == ended
+    assert await logs.read(ids.plan_id(run.id), len(ended), 65536) == b""
