@@ -13,6 +13,7 @@ OBJECT = '{\n  name  = "a" # a comment\n  ports = [1, 2]\n}'
     "text",
     [
         *("1", "-1.5e3", "true", "null", '"größe 𝄞"', '"a\\"b\\n"', '"${1 + 1}"', '"$${b} %%{c}"', OBJECT),
+        *('"$$${x}"', '"%%%{if}"', '"%%%%{"', '"$%{ if true }x%{ endif }"', '"%${1}"', "<<EOT\n%%%{\nEOT"),
         *("[\n  1,\n  2,\n]", "{}", "[]", '{ "a" : 1, }', "<<EOT\nb = 2\nEOT", "<<-EOT\n  b = 2\n  EOT\n"),
         *(
             '"%{ if true }x%{ endif }"',
@@ -38,6 +39,12 @@ def test_an_expression_is_one(text: str) -> None:
             "[1]\nb = [2]",
             '"${"x"}"\nb = "y"',
             "1 }\nb = {",
+            '"$$${"\nb = "}"',
+            '"%%%{"\nb = "}"',
+            '"$$$${"\nb = "}"',
+            '"$${"\nb = "}"',
+            "$${}",
+            "%%{}\nb = 1",
             "(1",
             '"',
         ),
