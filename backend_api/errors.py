@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
 from app.http.refusals import Refusal, error_document, error_object
 from app.http.routing import Endpoint
+from app.storage.crypto import Damaged
 from backend_api.names import dashed
+
+log = structlog.get_logger(__name__)
 
 
 class BadRequest(errors.StateroomError):
@@ -29,6 +33,8 @@ ANSWERS: Mapping[type[errors.StateroomError], tuple[int, str]] = {
     errors.TooLarge: (413, "payload too large"),
     errors.Invalid: (422, "invalid attribute"),
     errors.Unavailable: (503, "service unavailable"),
+    # Nothing that asking again would mend, so none of the statuses that clients ask again after.
+    Damaged: (409, "conflict"),
 }
 
 
@@ -51,6 +57,8 @@ def document(error: errors.StateroomError) -> Response:
     found = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
     if found is None:
         raise error
+    if isinstance(error, Damaged):
+        log.error("what is stored is damaged", reason=error.sentence)
     status, title = found
     pointer = _pointer(error.field) if isinstance(error, errors.Invalid) else None
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}

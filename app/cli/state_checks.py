@@ -21,6 +21,7 @@ def check(data: Path | None, named: str | None, as_json: bool) -> int:
     else:
         for one in found:
             _print(one)
+        typer.echo(_summed_up(found))
     return 1 if any(one["misfit"] for one in found) else 0
 
 
@@ -52,6 +53,13 @@ async def _workspaces(named: str | None) -> list[Any]:
     if not found:
         raise NotFound(f"There is no workspace {named}. Name it as ORGANIZATION/NAME or by its id, ws-….")
     return found
+
+
+def _summed_up(found: list[dict[str, Any]]) -> str:
+    versions, wrong = sum(one["versions"] for one in found), sum(bool(one["misfit"]) for one in found)
+    where = "1 workspace" if len(found) == 1 else f"{len(found)} workspaces"
+    what = "1 state version" if versions == 1 else f"{versions} state versions"
+    return f"{what} of {where} checked: {f'{wrong} with one that does not fit' if wrong else 'all well'}."
 
 
 def _print(one: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.errors import Unavailable
 from app.states import history
 from app.states.models import StateVersion
 from app.storage import crypto, objects
@@ -86,7 +87,7 @@ async def _damage(version: StateVersion) -> str | None:
     try:
         async for piece in objects.stream(content):
             digest.update(piece)
-    except crypto.Damaged as damage:
+    except (crypto.Damaged, Unavailable) as damage:
         return damage.sentence
     if digest.hexdigest() != version.sha256:
         return "Its bytes have another SHA-256 than was recorded."

@@ -98,6 +98,8 @@ class Files:
             file = await asyncio.to_thread(self._path(name).open, "rb", 0)
         except FileNotFoundError:
             raise Missing(name) from None
+        except OSError as error:
+            raise Unavailable(f"The object {self._path(name)} cannot be read: {error.strerror or error}.") from error
         with file:
             while piece := await self._on_disk(file.read, PIECE):
                 yield piece

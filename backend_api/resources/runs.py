@@ -115,8 +115,8 @@ class RunResource(Resource):
     debugging_mode = Attribute(type=bool | None, writable=True)
     target_addrs = Attribute(type=list[str] | None, writable=True)
     replace_addrs = Attribute(type=list[str] | None, writable=True)
-    invoke_action_addrs = Attribute(lambda run: None, type=list[str] | None)
-    policy_paths = Attribute(lambda run: None, type=list[str] | None)
+    invoke_action_addrs = Attribute(lambda run: None, type=list[str] | None, writable=True, doc="not supported yet")
+    policy_paths = Attribute(lambda run: None, type=list[str] | None, writable=True, doc="not supported yet")
     variables = Attribute(lambda found: found or [], loader=_variables, type=list[RunVariable] | None, writable=True)
     failure = Attribute(type=str | None, doc="why it ended errored; an attribute of ours")
     waiting_for = Attribute(
@@ -250,9 +250,19 @@ def _id(sent: Incoming, name: str) -> str:
     return ref.id
 
 
+#: What a run would have to heed and does not yet, and what terraform calls it.  Ignoring it would plan something else.
+_NOT_YET = {
+    "invoke_action_addrs": "Invoking an action (invoke-action-addrs)",
+    "policy_paths": "A policy of your own (policy-paths)",
+}
+
+
 def _options(sent: Incoming, *, from_cli: bool) -> runs.RunOptions:
     """What the request says; an attribute sent as null says nothing."""
     given = {name: value for name, value in sent.attributes.items() if value is not None}
+    for name, option in _NOT_YET.items():
+        if given.pop(name, None):
+            raise Invalid(f"{option} is not supported yet; start the run without it.", field=name)
     given["variables"] = [runs.run_variable(one.key, one.value) for one in given.get("variables", [])]
     if from_cli:
         given.setdefault("message", "Triggered via CLI")

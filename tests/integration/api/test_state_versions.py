@@ -17,6 +17,7 @@ from app.organizations.models import Organization
 from app.runs.models import Run
 from app.states import arrival, history, processing
 from app.states.models import StateVersion
+from app.storage import objects
 from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 from tests import factories
@@ -426,3 +427,21 @@ async def test_what_is_current_or_not_finalized_keeps_its_content(client: Client
     assert (await act(client, waiting, "soft_delete")).status_code == 400
     for action in ("soft_delete", "restore", "permanently_delete"):
         assert (await act(client, "sv-none", action)).status_code == 404
+
+
+async def test_bytes_that_are_gone_from_the_store_are_told_of_and_asked_for_once(
+    client: Client, workspace: Workspace
+) -> None:
+    """Not with a status after which clients ask again: nothing would come of it."""
+    first = await push(client, workspace, 1)
+    await push(client, workspace, 2)
+    version = await StateVersion.get(id=first).select_related("content")
+    assert version.content is not None
+    await objects.delete_bytes(version.content)
+    shown = attributes(await client.get(f"/state-versions/{first}"))
+    for refused in (
+        await download(client, shown["hosted-state-download-url"]),
+        await client.patch(f"/workspaces/{workspace.id}/state-versions", rollback_to(first)),
+    ):
+        assert refused.status_code == 409
+        assert "is not in the object store. Restore it from a backup." in error(refused)["detail"]

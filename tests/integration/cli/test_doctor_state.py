@@ -28,6 +28,14 @@ async def push(workspace: Workspace, serial: int) -> StateVersion:
     return version
 
 
+def made_unreadable(directory: Path, name: str) -> Path:
+    """The object's file, a directory now."""
+    [file] = directory.rglob(name)
+    file.unlink()
+    file.mkdir()
+    return file
+
+
 async def test_the_first_version_that_does_not_fit_is_named(opened: Settings, parts: Parts, tmp_path: Path) -> None:
     organization = await factories.make_organization("acme")
     good, bad = [await factories.make_workspace(organization, name) for name in ("good", "bad")]
@@ -84,6 +92,22 @@ async def test_each_kind_of_damage_is_told_with_its_workspace_and_a_remedy(
         assert why in one
         assert "→ Restore database and objects from a backup" in one
     assert whole not in said.stdout
+    assert said.stdout.endswith("4 state versions of 4 workspaces checked: 3 with one that does not fit.\n")
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_an_object_that_cannot_be_read_keeps_no_other_from_being_checked(
+    opened: Settings, parts: Parts, tmp_path: Path
+) -> None:
+    organization = await factories.make_organization("acme")
+    bad, good = [await factories.make_workspace(organization, name) for name in ("bad", "good")]
+    version, _ = await push(bad, 1), await push(good, 1)
+    content = (await StateVersion.get(id=version.id)).content_id
+    file = made_unreadable(tmp_path, str(content))
+    said = stateroom("doctor", "--state", "--data", str(tmp_path), **parts.environment)
+    assert (said.returncode, said.stderr) == (1, "")
+    assert f"{version.id}: The object {file} cannot be read: Is a directory." in said.stdout
+    assert "ok    acme/good" in said.stdout
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
