@@ -200,7 +200,7 @@ class Phase:
 
     def _complete(self, result: Result) -> Result:
         """*result* with all that is known only at the end."""
-        if self._stop.interrupted and result.outcome != "finished":
+        if self._stop.interrupted and (result.outcome != "finished" or self._is_late_plan):
             result = self._ended_early(result)
         elif result.outcome == "errored" and not result.message and disk.is_full(self._directory.path):
             result = self._failed("disk", f"terraform {self._steps[-1].name} failed on a full disk. {disk.FREE}")
@@ -219,6 +219,11 @@ class Phase:
             log_length=self._spool.length,
             state=state,
         )
+
+    @property
+    def _is_late_plan(self) -> bool:
+        """Terraform finishes what it computes before it heeds an interrupt; such a plan must not apply by itself."""
+        return self._stop.reason == "timed-out" and self._spec.phase == "plan"
 
     def _ended_early(self, result: Result) -> Result:
         reason = self._stop.reason

@@ -238,6 +238,16 @@ async def test_a_time_limit_ends_an_apply_as_a_cancel_would(place: Place, api: F
     assert resources(api.finals[-1].data) == {"one", "two"}
 
 
+async def test_a_plan_that_ends_after_its_time_is_no_plan(place: Place, spawner: Spawner) -> None:
+    """Terraform finishes what it computes before it heeds an interrupt."""
+    busy = 'output "n" { value = length([for i in range(250) : [for j in range(1000) : sha512("${i}.${j}")]]) }\n'
+    spec = place.spec("plan", {"main.tf": busy}, limits=Limits(seconds=3, read_seconds=10))
+    phase = await spawner.launch(spec, outlives_worker=False)
+    result = await ended(phase)
+    assert (result.outcome, result.reason) == ("errored", "timed-out")
+    assert "This plan took longer than it may, 3 s" in log(spec.directories.control)
+
+
 @pytest.mark.parametrize("end", ["timed-out", "interrupted"])
 async def test_a_stuck_init_ends(place: Place, spawner: Spawner, end: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
