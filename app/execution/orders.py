@@ -15,7 +15,7 @@ from app.access import run_tokens
 from app.configurations import archive
 from app.configurations.archive import ArchiveLimits
 from app.configurations.models import ConfigurationVersion
-from app.errors import StateroomError
+from app.errors import Invalid, StateroomError
 from app.execution import binding, carried, cli_config, overrides, workdir
 from app.execution.cli_config import Mirror
 from app.execution.releases import Release
@@ -180,6 +180,7 @@ class _Laying:
             archive.unpack(pieces, self.directory.config, limits=ArchiveLimits.of(self.station.settings))
         packed.unlink()
         root = self.directory.root_module(self.run.workspace.working_directory)
+        self._require_configuration(root)
         top = self.directory.config.resolve()
         relative = "" if root == top else root.relative_to(top).as_posix()
         workdir.clean(root)
@@ -188,6 +189,18 @@ class _Laying:
         ours, remarks = self._lay_ours(root, relative, plan_files)
         self._lay_state()
         return _Laid(self._cli_config(root, relative, has_run_mirror), before, ours, remarks, relative, has_run_mirror)
+
+    def _require_configuration(self, root: Path) -> None:
+        names = (path.name for path in root.iterdir())
+        if self.run.is_destroy or overrides.is_configuration(names, self.run.engine):
+            return
+        where = self.run.workspace.working_directory.strip("/")
+        raise Invalid(
+            f"No configuration files: {f'the working directory {where}' if where else 'the configuration version'} has"
+            " no file that ends in .tf or .tf.json, and planning without one would destroy everything there is. Upload"
+            " the directory that has them, set the workspace's working directory to it, or start a destroy run if that"
+            " is what you want."
+        )
 
     def _lay_ours(self, root: Path, relative: str, plan_files: Path | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Ours first, while the tree is as it was uploaded, then what the plan made: it may have made links."""

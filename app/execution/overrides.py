@@ -27,6 +27,10 @@ _LARGEST_SCANNED = 4 * 1024**2
 STRAYS = ("terraform.tfstate", "terraform.tfstate.backup", ".terraform/terraform.tfstate", ".terraform/environment")
 STRAY_DIRECTORY = "terraform.tfstate.d"
 
+#: As terraform's `configs.IsConfigDir` and tofu's have it; files that editors leave are none.
+_CONFIGURATION = {"terraform": (".tf", ".tf.json"), "opentofu": (".tf", ".tf.json", ".tofu", ".tofu.json")}
+_IGNORED = re.compile(r"\.|.*~\Z|#.*#\Z", re.DOTALL)
+
 _IDENTIFIER = re.compile(r"[^\W\d][\w-]*\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
 
@@ -37,6 +41,16 @@ class Laid:
 
     files: Mapping[str, bytes]
     remarks: tuple[str, ...] = ()
+
+
+def is_configuration(names: Iterable[str], engine: str) -> bool:
+    """Whether *engine* would take a directory with files of these *names* for one with a configuration.
+
+    Ours lie beside them and would make it one, so the guard that terraform has against planning without any, which is
+    the destruction of everything, would never be asked.
+    """
+    endings = _CONFIGURATION[engine]
+    return any(name.endswith(endings) and not _IGNORED.match(name) for name in names)
 
 
 def backend(names: Iterable[str], state_directory: str) -> tuple[str, bytes]:

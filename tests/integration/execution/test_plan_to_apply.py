@@ -10,7 +10,7 @@ from app.runs.models import Plan, Run, RunSnapshot
 from app.storage import objects
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.integration.execution.conftest import Crew, cleared, outputs, read, rested, start, whole_log
+from tests.integration.execution.conftest import Crew, cleared, outputs, read, rested, start, state_of, whole_log
 
 ONE = {"main.tf": 'resource "terraform_data" "one" {}\n'}
 
@@ -198,3 +198,20 @@ async def test_a_working_directory_that_is_not_there_is_said(crew: Crew) -> None
     run = await rested(await start(ONE, home))
     assert run.status == "errored"
     assert "The working directory nowhere is not in the configuration version" in await whole_log(run)
+
+
+@pytest.mark.parametrize("directory", ["", "docs"])
+async def test_an_upload_without_configuration_destroys_nothing(crew: Crew, directory: str) -> None:
+    """Terraform refuses to plan without any, and must not be led to believe that ours is one."""
+    home = await factories.make_workspace(terraform_version="1.11.4", auto_apply=True)
+    assert (await rested(await start(ONE, home), "apply")).status == "applied"
+    await Workspace.filter(id=home.id).update(working_directory=directory)
+    home = await Workspace.get(id=home.id)
+    nothing = {"README.txt": "", "docs/.hidden.tf": "", "docs/main.tf~": "", "docs/terraform.tfvars": ""}
+    run = await rested(await start(nothing, home))
+    assert run.status == "errored"
+    assert "No configuration files: the" in await whole_log(run)
+    assert len((await state_of(run))["resources"]) == 1
+    meant = await rested(await start(nothing, home, is_destroy=True, auto_apply=True), "apply")
+    assert meant.status == "applied", await whole_log(meant)
+    assert (await state_of(meant))["resources"] == []
