@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 LIMIT = Limit("A delivery of GitHub's", 26 * 1024**2, "none: GitHub never sends more")
 #: A body longer than this waits until no other long one is being read: two of them are held at a time.
 SHORT = 1024**2
+#: Seconds a body may take: GitHub waits ten for the answer, and whoever sends more slowly keeps the room from others.
+PATIENCE = 20.0
 _long_ones = asyncio.Semaphore(2)
 
 _WORD = re.compile(r"[a-z_]{1,64}", re.ASCII)
@@ -48,7 +50,11 @@ async def receive(request: Request) -> Response:
 
 
 async def _receive(request: Request, app: GitHubApp) -> Response:
-    body = await whole(request, LIMIT)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            body = await whole(request, LIMIT)
+    except TimeoutError:
+        return PlainTextResponse("The delivery came too slowly.", 408)
     if not signatures.is_signed(body, request.headers.get(signatures.HEADER), apps.webhook_secrets(app)):
         log.warning("a delivery without a good signature", app=app.id)
         return Response(status_code=401)

@@ -147,6 +147,23 @@ async def test_the_longest_that_github_sends_is_taken_and_a_longer_one_is_not(
     assert await Delivery.all().count() == 1
 
 
+async def test_who_sends_too_slowly_keeps_no_room_from_others(
+    anonymous: Client, app: GitHubApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    slow = {"x_hub_signature_256": signatures.sign(b"x", WEBHOOK_SECRET)}
+    async with asyncio.timeout(60):
+        answers = await asyncio.gather(*(deliver(anonymous, app, endless(), **slow) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [408] * 4
+    assert not await Delivery.exists()
+
+
 async def test_an_app_that_is_not_ours_has_no_address_here(anonymous: Client, app: GitHubApp) -> None:
     other = GitHubApp(id="ghapp-0000000000000000", app_id=app.app_id)
     assert (await deliver(anonymous, other)).status_code == 404
