@@ -106,6 +106,9 @@ def test_what_was_rolled_back_is_planned_again_and_a_plan_made_before_is_not_app
     assert configuration.state()["serial"] == made["attributes"]["serial"] == serial + 1
     assert configuration.addresses() == ["terraform_data.one", "terraform_data.two"]
     assert configuration.statuses()[0] == "discarded"
+    events = configuration.call("GET", f"/api/v2/runs/{configuration.runs()[0]['id']}/run-events")["data"]
+    why = f"The state has moved since this plan was made, from serial {serial} to serial {serial + 1}"
+    assert why in [event["attributes"]["description"] for event in events]
     assert "Saved plan is discarded" in configuration.refused("apply", "saved")
     assert "Plan: 0 to add, 1 to change, 1 to destroy." in configuration.must("plan")
 
