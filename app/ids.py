@@ -61,6 +61,8 @@ PREFIXES = {
     "github_app": "ghapp",
     "github_app_installation": "ghain",
     "github_delivery": "ghdel",
+    "github_repository": "ghrepo",
+    "github_check": "ghchk",
     "vcs_event": "ve",
     "registry_module": "mod",
     "registry_module_version": "modver",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
@@ -60,6 +62,8 @@ class Delivery(Model):
     tries = fields.IntField(default=0)
     received_at = fields.DatetimeField()
     ended_at = fields.DatetimeField(null=True)
+    next_at = fields.DatetimeField(null=True, description="not to be tried before")
+    claimed_until = fields.DatetimeField(null=True, description="when another may take it over")
 
     class Meta:
         table = "github_deliveries"
@@ -81,3 +85,68 @@ class DeliveryBody(Model):
     @property
     def sealed_context(self) -> tuple[str, ...]:
         return "github delivery", self.delivery_id
+
+
+class Check(Model):
+    """A check run we owe GitHub, one row each: what it should say, and what GitHub has heard.
+
+    `wanted` is the newest text; `wanted_number` rises with each, and `sent_number` follows when GitHub has answered.
+    A commit has one check of a name and attempt.  A workspace's names its run; the aggregate of an organization
+    names none.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    repository_id: str
+    repository: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Repository", related_name=False)
+    organization_id = fields.CharField(max_length=32)
+    workspace_id = fields.CharField(max_length=32, null=True, description="null for an organization's aggregate")
+    run_id = fields.CharField(max_length=32, null=True)
+    name = fields.CharField(max_length=255)
+    head_sha = fields.CharField(max_length=64)
+    kind = fields.CharField(max_length=16, description="pull or group")
+    ref = fields.CharField(max_length=255, description="the pull request's number, or the group's branch")
+    attempt = fields.IntField(default=1)
+    number = fields.BigIntField(null=True, description="GitHub's, once it has the check")
+    wanted: dict[str, Any] = fields.JSONField(default=dict, description="the body of the call")
+    wanted_number = fields.IntField(default=0)
+    wanted_at = fields.DatetimeField()
+    is_final = fields.BooleanField(default=False, description="whether wanted completes it")
+    sent_number = fields.IntField(default=0)
+    sent_at = fields.DatetimeField(null=True)
+    tries = fields.IntField(default=0, description="failed ones since the last that worked")
+    next_at = fields.DatetimeField(null=True, description="not before; null when nothing is owed")
+    failure = fields.TextField(null=True, description="why GitHub has not heard it")
+
+    class Meta:
+        table = "github_checks"
+        indexes = [Index(fields=("run_id",)), Index(fields=("repository_id", "head_sha"))]
+
+
+class ForkApproval(Model):
+    """That somebody let one commit of a stranger's fork be planned in one workspace."""
+
+    id = fields.IntField(primary_key=True)
+    workspace_id = fields.CharField(max_length=32)
+    repository_id = fields.CharField(max_length=32)
+    pull_request_number = fields.IntField()
+    sha = fields.CharField(max_length=64)
+    approved_by_id = fields.CharField(max_length=32)
+    github_login = fields.CharField(max_length=128)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "github_fork_approvals"
+
+
+class LinkedAccount(Model):
+    """The GitHub account of a user of ours, proved by signing in there."""
+
+    id = fields.IntField(primary_key=True)
+    app_id = fields.CharField(max_length=32, description="our id of the GitHub App it was proved through")
+    user_id = fields.CharField(max_length=32)
+    number = fields.BigIntField(description="GitHub's id of the account")
+    login = fields.CharField(max_length=128)
+    linked_at = fields.DatetimeField()
+
+    class Meta:
+        table = "github_linked_accounts"

@@ -37,3 +37,35 @@ class ConfigurationVersion(Model):
     class Meta:
         table = "configuration_versions"
         indexes = [Index(fields=("workspace_id", "created_at", "id"))]
+
+
+class IngressAttributes(Model):
+    """The commit a configuration version came from, as the repository's host told it.  Addresses are its pages'."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    configuration_version_id: str
+    configuration_version: fields.OneToOneRelation[ConfigurationVersion] = fields.OneToOneField(
+        "models.ConfigurationVersion", related_name="ingress_attributes"
+    )
+    branch = fields.CharField(max_length=255, default="")
+    clone_url = fields.CharField(max_length=512, default="")
+    commit_message = fields.TextField(default="")
+    commit_sha = fields.CharField(max_length=64)
+    commit_url = fields.CharField(max_length=1024, default="")
+    compare_url = fields.CharField(max_length=1024, default="")
+    identifier = fields.CharField(max_length=255, description="owner/name")
+    is_pull_request = fields.BooleanField(default=False)
+    on_default_branch = fields.BooleanField(default=False)
+    pull_request_number = fields.IntField(null=True)
+    pull_request_url = fields.CharField(max_length=1024, null=True)
+    pull_request_title = fields.TextField(null=True)
+    pull_request_body = fields.TextField(null=True)
+    base_sha = fields.CharField(max_length=64, null=True, description="where the pull request's base stood")
+    tag = fields.CharField(max_length=255, null=True)
+    sender_username = fields.CharField(max_length=128, default="")
+    sender_avatar_url = fields.CharField(max_length=1024, default="")
+    sender_html_url = fields.CharField(max_length=1024, default="")
+
+    class Meta:
+        table = "ingress_attributes"
+        indexes = [Index(fields=("commit_sha",))]

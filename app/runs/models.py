@@ -59,6 +59,10 @@ class Run(Model):
     created_by_id = fields.CharField(max_length=32, null=True)
     triggering_run_id = fields.CharField(max_length=32, null=True, description="whose apply a run trigger followed")
     triggering_source_id = fields.CharField(max_length=32, null=True, description="that run's workspace")
+    is_restricted = fields.BooleanField(
+        default=False, db_default=False, description="a stranger's code: no secrets, no network, no other state"
+    )
+    restricted_by_id = fields.CharField(max_length=32, null=True, description="who let it be planned")
     confirmed_by_id = fields.CharField(max_length=32, null=True)
     canceled_by_id = fields.CharField(max_length=32, null=True)
     cancel_requested_at = fields.DatetimeField(null=True)
