@@ -41,11 +41,13 @@ class Invalid(StateroomError):
 
     *field* names the attribute or relation in the domain's words (``"auto_apply"``); a surface turns it
     into its own pointer.  One that begins with a slash is a pointer already and is passed on as it is.
+    *parameter* names what was asked for in a query instead (``"filter[status]"``).
     """
 
-    def __init__(self, sentence: str, *, field: str | None = None) -> None:
+    def __init__(self, sentence: str, *, field: str | None = None, parameter: str | None = None) -> None:
         super().__init__(sentence)
         self.field = field
+        self.parameter = parameter
 
 
 class Unauthenticated(StateroomError):

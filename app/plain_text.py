@@ -6,18 +6,25 @@ clear a screen, a change of direction could make a sentence read as another.  Ne
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+#: What a terminal obeys, whole: of a sequence without its first character the rest would stand there as text.
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, cursor, screen
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links, to their end
+    r"|\x1b[ -/]*[0-~]?"
+)
 _KEPT = "\n\t"
 #: Embeddings, overrides and isolates of the direction of writing.  Words of a right-to-left script need none of them.
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def plain(text: str) -> str:
-    """*text* without control characters, but for new lines and tabs, and without changes of direction."""
+    """*text* without escape sequences, control characters (but for new lines and tabs) and changes of direction."""
     if text.isprintable():
         return text
-    lines = text.replace("\r\n", "\n")
+    lines = _SEQUENCE.sub("", text).replace("\r\n", "\n")
     return "".join(letter for letter in lines if letter in _KEPT or not _is_obeyed(letter))
 
 

@@ -16,9 +16,17 @@ from backend_api.names import dashed
 
 log = structlog.get_logger(__name__)
 
+#: Where attributes lie in the body of a request, and the member of its state that says so if they lie elsewhere.
+DOCUMENT = "/data/attributes"
+ATTRIBUTES_AT = "attributes_at"
+
 
 class BadRequest(errors.StateroomError):
-    """The request itself cannot be read: not JSON, an order a list does not have."""
+    """The request itself cannot be read: not JSON, an order a list does not have (*parameter* names what says so)."""
+
+    def __init__(self, sentence: str, *, parameter: str | None = None) -> None:
+        super().__init__(sentence)
+        self.parameter = parameter
 
 
 #: What each is on the wire.  Clients show title and detail; some match on words of the detail, which is the
@@ -45,28 +53,34 @@ def answered(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except errors.StateroomError as error:
-            return document(error)
+            return document(error, getattr(request.state, ATTRIBUTES_AT, DOCUMENT))
 
     answer.__name__, answer.__module__ = getattr(endpoint, "__name__", "endpoint"), endpoint.__module__
     answer.__doc__ = endpoint.__doc__
     return answer
 
 
-def document(error: errors.StateroomError) -> Response:
-    """The answer to a request that ended with *error*.  Raises it again if it is of no kind that has one."""
+def document(error: errors.StateroomError, attributes_at: str = DOCUMENT) -> Response:
+    """The answer to a request that ended with *error*, in whose body attributes lie at the pointer *attributes_at*.
+
+    Raises it again if it is of no kind that has one.
+    """
     found = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
     if found is None:
         raise error
     if isinstance(error, Damaged):
         log.error("what is stored is damaged", reason=error.sentence)
     status, title = found
-    pointer = _pointer(error.field) if isinstance(error, errors.Invalid) else None
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return error_document(status, [error_object(Refusal(status, title, error.sentence), pointer)], headers)
+    refusal = Refusal(status, title, error.sentence)
+    return error_document(status, [error_object(refusal, _source(error, attributes_at))], headers)
 
 
-def _pointer(field: str | None) -> str | None:
-    """Where in the request's document the fault is: a field of the domain, or a pointer already."""
-    if field is None or field.startswith("/"):
-        return field
-    return f"/data/attributes/{dashed(field)}"
+def _source(error: errors.StateroomError, attributes_at: str) -> dict[str, str] | None:
+    """Where in the request the fault is: a parameter of its query, a field of the domain, or a pointer already."""
+    parameter, field = getattr(error, "parameter", None), getattr(error, "field", None)
+    if parameter is not None:
+        return {"parameter": parameter}
+    if field is None:
+        return None
+    return {"pointer": field if field.startswith("/") or not field else f"{attributes_at}/{dashed(field)}"}

@@ -16,7 +16,8 @@ def order(request: Request, orders: Mapping[str, Sequence[str]], default: str) -
     columns = orders.get(wanted.removeprefix("-"))
     if columns is None:
         raise BadRequest(
-            f"This list has no order {wanted[:60]!r}; it has {', '.join(orders)}, and each with - before it."
+            f"This list has no order {wanted[:60]!r}; it has {', '.join(orders)}, and each with - before it.",
+            parameter="sort",
         )
     backwards = wanted.startswith("-")
     return [_turned(column) if backwards else column for column in (*columns, "id")]

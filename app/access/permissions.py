@@ -135,16 +135,18 @@ def grants(actor: Actor, organization_id: str) -> frozenset[str]:
     return frozenset(action for action, least in WORKSPACE_ACTIONS.items() if level >= least)
 
 
-async def require(actor: Actor, action: str, workspace: object) -> None:
-    """Ask whether *actor* may do *action* to *workspace* (a `Workspace`, or what lies in one: pass its
-    workspace)."""
+async def require(
+    actor: Actor, action: str, workspace: object, *, missing: str = "There is no such workspace, or you may not see it."
+) -> None:
+    """Ask whether *actor* may do *action* to *workspace* (a `Workspace`, or what lies in one: pass its workspace, and
+    as *missing* the sentence that says that there is none of it, or the refusal would tell that there is one)."""
     organization_id: str = workspace.organization_id  # type: ignore[attr-defined]
     if actor.kind is Kind.RUN:
-        await _require_of_run(actor, action, workspace)
+        await _require_of_run(actor, action, workspace, missing)
         return
     level = level_of(actor, organization_id)
     if level is Level.NONE:
-        raise NotFound("There is no such workspace, or you may not see it.")
+        raise NotFound(missing)
     if level < WORKSPACE_ACTIONS[action]:
         raise Forbidden(f"This needs the permission {action} on the workspace.", permission=action)
 
@@ -189,11 +191,11 @@ def may_reach(actor: Actor, reach: Reach, action: str) -> bool:
     )
 
 
-async def _require_of_run(actor: Actor, action: str, workspace: object) -> None:
+async def _require_of_run(actor: Actor, action: str, workspace: object, missing: str) -> None:
     _refuse_by_name(action)
     reach = await _reach(actor, workspace)
     if reach is None:
-        raise NotFound("There is no such workspace, or this run may not see it.")
+        raise NotFound(missing)
     if not may_reach(actor, reach, action):
         raise Forbidden(
             f"This is a run token: {action} is not among what it may do to {reach.value}.", permission=action

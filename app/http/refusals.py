@@ -37,14 +37,17 @@ def refuse(scope: Scope, refusal: Refusal) -> Response:
     return PlainTextResponse(text, refusal.status, dict(refusal.headers))
 
 
-def error_object(refusal: Refusal, pointer: str | None = None) -> dict[str, object]:
-    """Clients join title and detail; a bare text instead of an object is understood by the newest only."""
+def error_object(refusal: Refusal, source: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Clients join title and detail; a bare text instead of an object is understood by the newest only.
+
+    *source* is JSON:API's: a pointer into the body, or the name of a query parameter.
+    """
     said: dict[str, object] = {
         "status": str(refusal.status),
         "title": refusal.title,
         "detail": refusal.detail,
     }
-    return said | ({"source": {"pointer": pointer}} if pointer else {})
+    return said | ({"source": dict(source)} if source else {})
 
 
 def error_document(status: int, errors: list[dict[str, object]], headers: Mapping[str, str] | None = None) -> Response:

@@ -11,7 +11,6 @@ from app import clock, events, settings
 from app.access.actors import Actor, Kind
 from app.access.permissions import Level, Place, level_of, require
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.plain_text import plain
 from app.runs import lifecycle, moves, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
@@ -151,7 +150,7 @@ async def _discardable_holder(run: Run, workspace: Workspace) -> Run:
 async def comment(actor: Actor, run: Run, body: str) -> Comment:
     """Write a remark on a run; it appears in its timeline."""
     await require(actor, "run:comment", await _workspace(run))
-    if not plain(body).strip():
+    if not moves.checked(body, field="body"):
         raise Invalid("A comment needs a text.", field="body")
     if actor.id is None:
         raise Forbidden("Only a person may comment on a run.", permission="run:comment")

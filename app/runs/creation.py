@@ -175,7 +175,7 @@ async def _current_configuration(workspace: Workspace) -> ConfigurationVersion:
     if current is None:
         raise Invalid(
             "The workspace has no configuration yet. Upload one, or name a configuration-version.",
-            field="configuration_version",
+            field="/data/relationships/configuration-version",
         )
     return current
 
@@ -184,7 +184,7 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
     if workspace.execution_mode == "local":
         raise Invalid(
             "The workspace's execution-mode is local: its runs happen on your machine. Set it to remote.",
-            field="workspace",
+            field="/data/relationships/workspace",
         )
     if configuration_version.workspace_id != workspace.id:
         raise Invalid(

@@ -122,5 +122,7 @@ def _waiting(organization_id: str) -> QuerySet[Job]:
 
 def _group(name: str) -> list[str]:
     if name not in lifecycle.GROUPS:
-        raise Invalid(f"filter[status_group] is one of {', '.join(lifecycle.GROUPS)}.", field="filter[status_group]")
+        raise Invalid(
+            f"filter[status_group] is one of {', '.join(lifecycle.GROUPS)}.", parameter="filter[status_group]"
+        )
     return sorted(lifecycle.GROUPS[name])

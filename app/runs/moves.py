@@ -157,7 +157,7 @@ async def _free_lock(run: Run) -> None:
 async def _record(run: Run, action: str, by: Actor, description: str, comment: str | None) -> RunEvent:
     now = clock.now()
     remark = None
-    comment = _checked(comment)
+    comment = checked(comment) if comment is not None else None
     if comment and by.id is not None:
         remark = await Comment.create(
             id=ids.new("comment"), run_id=run.id, body=comment, created_by_id=by.id, created_at=now
@@ -177,9 +177,8 @@ async def _record(run: Run, action: str, by: Actor, description: str, comment: s
     return event
 
 
-def _checked(comment: str | None) -> str | None:
-    if comment is None:
-        return None
+def checked(comment: str, *, field: str = "comment") -> str:
+    """What is kept of *comment*.  Raises Invalid about *field* if it is too long."""
     if len(comment) > MOST_COMMENT:
-        raise Invalid(f"A comment has at most {MOST_COMMENT} characters; this one has {len(comment)}.", field="comment")
+        raise Invalid(f"A comment has at most {MOST_COMMENT} characters; this one has {len(comment)}.", field=field)
     return plain(comment).strip()

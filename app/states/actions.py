@@ -37,12 +37,15 @@ def visible(actor: Actor) -> QuerySet[StateVersion]:
     return versions.filter(workspace__organization_id__in=list(actor.organization_ids))
 
 
+MISSING = "There is no such state version, or you may not see it."
+
+
 async def find(actor: Actor, version_id: str) -> StateVersion:
     """The version, its workspace loaded, if *actor* may read it.  Raises NotFound, Forbidden."""
     version = await visible(actor).filter(id=version_id).select_related("workspace").first()
     if version is None:
-        raise NotFound("There is no such state version, or you may not see it.")
-    await require(actor, "state:read", version.workspace)
+        raise NotFound(MISSING)
+    await require(actor, "state:read", version.workspace, missing=MISSING)
     return version
 
 
@@ -63,7 +66,7 @@ def _in(condition: str) -> Q:
     if condition == "backing_data_soft_deleted":
         return ~deleted & Q(soft_deleted_at__not_isnull=True)
     if condition not in (PENDING, FINALIZED, DISCARDED):
-        raise Invalid(f"State versions have no status {condition[:40]}.", field="filter")
+        raise Invalid(f"State versions have no status {condition[:40]}.", parameter="filter[status]")
     return Q(status=condition, soft_deleted_at=None, permanently_deleted_at=None)
 
 

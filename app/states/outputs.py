@@ -16,6 +16,9 @@ from app.storage import crypto
 from app.workspaces.models import Workspace
 
 
+MISSING = "There is no such output, or you may not see it."
+
+
 async def current(actor: Actor, workspace: Workspace) -> list[StateVersionOutput]:
     """Those of the current version; none while there is no state yet."""
     await require(actor, "state:read-outputs", workspace)
@@ -30,8 +33,8 @@ async def of_version(actor: Actor, version_id: str) -> QuerySet[StateVersionOutp
     """Those of one version.  Raises NotFound, Forbidden."""
     version = await actions.visible(actor).filter(id=version_id).select_related("workspace").first()
     if version is None:
-        raise NotFound("There is no such state version, or you may not see it.")
-    await require(actor, "state:read-outputs", version.workspace)
+        raise NotFound(actions.MISSING)
+    await require(actor, "state:read-outputs", version.workspace, missing=actions.MISSING)
     require_read(version)
     return StateVersionOutput.filter(state_version_id=version.id).order_by("name", "id")
 
@@ -45,13 +48,14 @@ def visible(actor: Actor) -> QuerySet[StateVersionOutput]:
 async def find(actor: Actor, output_id: str) -> StateVersionOutput:
     """One output.  Raises NotFound, Forbidden."""
     output = (
-        await StateVersionOutput.filter(id=output_id, state_version__workspace__deleted_at=None)
+        await visible(actor)
+        .filter(id=output_id)
         .prefetch_related("state_version__workspace")  # joined, PostgreSQL would cut the columns' long aliases short
         .first()
     )
     if output is None:
-        raise NotFound("There is no such output, or you may not see it.")
-    await require(actor, "state:read-outputs", output.state_version.workspace)
+        raise NotFound(MISSING)
+    await require(actor, "state:read-outputs", output.state_version.workspace, missing=MISSING)
     deletion.require_content(output.state_version)
     return output
 

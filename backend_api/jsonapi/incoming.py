@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import msgspec
 
 from app.errors import Invalid
-from backend_api.errors import BadRequest
+from backend_api.errors import DOCUMENT, BadRequest
 from backend_api.jsonapi.declarations import Ref, Relation, ToMany
 from backend_api.names import dashed, underscored
 
@@ -78,21 +78,22 @@ def members(relation: Relation, body: bytes) -> Ref | list[Ref] | None:
     return _relation(relation, {"data": _data(body)}, "")
 
 
-def action(body: bytes, **types: Any) -> dict[str, Any]:
-    """The members of an action's body, which may be empty, plain (``{"comment": "…"}``) or a document.
+def action(body: bytes, **types: Any) -> tuple[dict[str, Any], str]:
+    """The members of an action's body, which may be empty, plain (``{"comment": "…"}``) or a document, and the pointer
+    to where they lie in it.
 
     Those not sent are left out.
     """
     if not body.strip():
-        return {}
+        return {}, ""
     sent = _json(body)
     if not isinstance(sent, dict):
-        raise Invalid("The body must be a JSON object.", field="")
+        raise Invalid("The body of an action is a JSON object, or empty.", field="")
     data = sent.get("data")
-    where = "/data/attributes" if isinstance(data, dict) else ""
+    where = DOCUMENT if isinstance(data, dict) else ""
     given = data.get("attributes") or {} if isinstance(data, dict) else sent
     wires = {name: dashed(name) for name in types}
-    return _typed(_struct("Action", tuple(types.items()), tuple(wires.items())), given, where)
+    return _typed(_struct("Action", tuple(types.items()), tuple(wires.items())), given, where), where
 
 
 def _data(body: bytes) -> Any:

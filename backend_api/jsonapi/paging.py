@@ -91,5 +91,5 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     if not text:
         return default
     if not _NUMBER.fullmatch(text) or not (number := int(text)):
-        raise Invalid(f"{name} must be a number from 1 on.", field=f"/{name}")
+        raise Invalid(f"{name} must be a number from 1 on.", parameter=name)
     return number

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import settings
+from backend_api.errors import ATTRIBUTES_AT
 from backend_api.jsonapi import documents, incoming, paging
 from backend_api.jsonapi.declarations import RESOURCES, Attribute, Declared, Ref, Relation, ToOne
 from backend_api.jsonapi.documents import View
@@ -178,7 +179,9 @@ def page_of(request: Request) -> Page:
 
 async def read_action(request: Request, **types: Any) -> dict[str, Any]:
     """The members of an action's body by name, those that were sent: ``read_action(request, comment=str)``."""
-    return incoming.action(await request.body(), **types)
+    sent, where = incoming.action(await request.body(), **types)
+    setattr(request.state, ATTRIBUTES_AT, where)
+    return sent
 
 
 def described() -> dict[str, list[Described]]:

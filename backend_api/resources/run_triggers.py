@@ -34,7 +34,10 @@ async def index(request: Request) -> Response:
     workspace = await finding.workspace(request)
     wanted = request.query_params.get("filter[run-trigger][type]")
     if wanted not in tuple(Direction):
-        raise BadRequest("Say filter[run-trigger][type]=inbound, or outbound: which triggers of the workspace?")
+        raise BadRequest(
+            "Say filter[run-trigger][type]=inbound, or outbound: which triggers of the workspace?",
+            parameter="filter[run-trigger][type]",
+        )
     found = await triggers.of(actor_of(request), workspace, Direction(wanted))
     return await RunTriggerResource.page(request, found.prefetch_related("workspace", "sourceable"))
 

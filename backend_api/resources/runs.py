@@ -19,6 +19,7 @@ from app.runs.waiting import Waiting
 from backend_api import finding
 from backend_api.authentication import actor_of, client_version
 from backend_api.jsonapi import Attribute, Incoming, Ref, Resource, ToMany, ToOne, View, page_of, read_action
+from backend_api.names import dashed
 from backend_api.resources.workspaces import WorkspaceResource
 
 #: What the API calls a permission on a run, and the action it stands for.
@@ -246,7 +247,7 @@ async def _comment(request: Request) -> str | None:
 def _id(sent: Incoming, name: str) -> str:
     ref = sent.relations[name]
     if not isinstance(ref, Ref) or ref.id is None:
-        raise Invalid("The relation must name an id.", field=name)
+        raise Invalid("The relation must name an id.", field=f"/data/relationships/{dashed(name)}/data")
     return ref.id
 
 

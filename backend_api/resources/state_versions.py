@@ -123,7 +123,7 @@ async def index(request: Request) -> Response:
     if not organization or not name:
         raise Invalid(
             "State versions are listed of one workspace: give filter[organization][name] and filter[workspace][name].",
-            field="filter",
+            parameter="filter[workspace][name]" if organization else "filter[organization][name]",
         )
     workspace = await finding.workspace_named(request, organization, name)
     found = await states.of(actor_of(request), workspace, status=wanted.get("filter[status]") or None)

@@ -64,7 +64,7 @@ def _by_tags(given: Mapping[str, str], query: QuerySet[Workspace]) -> QuerySet[W
     keys, excluded = _words(given.get("search[tags]", "")), _words(given.get("search[exclude-tags]", ""))
     bindings = _tagged(given)
     if len(keys) + len(bindings) > MOST_TAGS:
-        raise Invalid(f"At most {MOST_TAGS} tags can be searched for at a time.", field="/search[tags]")
+        raise Invalid(f"At most {MOST_TAGS} tags can be searched for at a time.", parameter="search[tags]")
     for key in keys:
         query = query.filter(id__in=_with(key=key))
     for condition in bindings:

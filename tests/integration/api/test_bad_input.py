@@ -41,7 +41,7 @@ from app.variables.models import Variable
 from app.workspaces.models import Workspace
 from backend_api.jsonapi.resource import described
 from tests import factories
-from tests.api import EXTERNAL_URL, JSON_API, Client, document
+from tests.api import EXTERNAL_URL, JSON_API, Client, document, error, pointer
 from tests.integration.conftest import migrated
 from tests.services import Parts
 
@@ -375,6 +375,29 @@ async def test_a_query_is_read_as_far_as_it_makes_sense(place: Place) -> None:
     assert faults == []
 
 
+async def test_what_a_query_says_wrong_is_named(place: Place) -> None:
+    workspace = f"/workspaces/{place.workspace.id}"
+    states = "/state-versions?filter[organization][name]=acme"
+    for path, parameter, status in (
+        (f"{workspace}/runs?filter[status_group]=x", "filter[status_group]", 422),
+        (f"{workspace}/runs?page[size]=x", "page[size]", 422),
+        (f"{workspace}/run-triggers?filter[run-trigger][type]=x", "filter[run-trigger][type]", 400),
+        (f"{states}&filter[workspace][name]=net&filter[status]=x", "filter[status]", 422),
+        (states, "filter[workspace][name]", 422),
+        ("/organizations/acme/workspaces?sort=x", "sort", 400),
+        (f"/organizations/acme/workspaces?search[tags]={','.join(map(str, range(99)))}", "search[tags]", 422),
+    ):
+        refused = await place.client.get(path)
+        assert (refused.status_code, error(refused)["source"]) == (status, {"parameter": parameter}), path
+
+
+async def test_an_action_whose_body_is_a_list_is_refused_and_says_what_would_do(place: Place) -> None:
+    for path in (f"/workspaces/{place.workspace.id}/actions/lock", f"/runs/{place.run.id}/actions/discard"):
+        refused = await place.client.post(path, [])
+        assert pointer(refused) == ""
+        assert "a JSON object, or empty" in error(refused)["detail"]
+
+
 # -- who asks ----------------------------------------------------------------------------------------------------------
 
 
@@ -422,6 +445,12 @@ async def test_what_one_may_not_see_is_404_on_every_route_and_never_403(place: P
         answer = await faults.probe("stranger", stranger, method, place.path(pattern), content=b'{"data": {}}')
         if answer is not None and not hides(answer, method, pattern):
             faults.append(f"{method} {pattern}: {answer.status_code} {answer.text[:200]}")
+        id = next((id for word, id in place.ids.items() if pattern.startswith(f"/api/v2/{word}/{{id}}")), None)
+        if answer is not None and id is not None:
+            path = place.path(pattern).replace(id, "x-1")
+            missing = await faults.probe("missing", stranger, method, path, content=b'{"data": {}}')
+            if missing is not None and missing.text.replace("x-1", id) != answer.text:
+                faults.append(f"{method} {pattern}: {answer.text[:200]} differs from {missing.text[:200]}")
     assert faults == []
     assert await rows() == before
 

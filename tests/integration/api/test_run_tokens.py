@@ -273,6 +273,19 @@ async def test_a_run_gets_what_is_its_own_and_what_is_shared_with_it(
         assert tuple(answers) == expected, route
 
 
+async def test_a_state_that_is_not_shared_is_refused_like_one_that_is_not_there(
+    anonymous: Client, places: tuple[Place, ...]
+) -> None:
+    run, _, _ = await start(anonymous, places[0].workspace)
+    for kind, values in (("state-versions", "state"), ("state-version-outputs", "output")):
+        refused, missing = [
+            error(await run.get(f"/{kind}/{id}")) for id in (places[2].values[values], "sv-AAAAAAAAAAAAAAAA")
+        ]
+        assert refused == missing
+    refused = error(await run.get(f"/state-versions/{places[2].values['state']}/outputs"))
+    assert refused == error(await run.get("/state-versions/sv-AAAAAAAAAAAAAAAA/outputs"))
+
+
 async def test_a_state_that_names_this_workspace_is_shared_with_it(
     client: Client, anonymous: Client, places: tuple[Place, ...]
 ) -> None:

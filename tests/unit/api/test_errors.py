@@ -53,6 +53,19 @@ def test_an_invalid_field_is_pointed_at(field: str, pointer: str) -> None:
     assert said["source"] == {"pointer": pointer}
 
 
+def test_a_field_of_a_plain_body_is_pointed_at_there() -> None:
+    [said] = orjson.loads(document(errors.Invalid(SENTENCE, field="comment"), "").body)["errors"]
+
+    assert said["source"] == {"pointer": "/comment"}
+
+
+@pytest.mark.parametrize("kind", [errors.Invalid, BadRequest])
+def test_what_a_query_says_is_named_as_its_parameter(kind: type[errors.Invalid]) -> None:
+    [said] = orjson.loads(document(kind(SENTENCE, parameter="filter[status]")).body)["errors"]
+
+    assert said["source"] == {"parameter": "filter[status]"}
+
+
 def test_who_is_unknown_is_told_how_to_come() -> None:
     assert document(errors.Unauthenticated(SENTENCE)).headers["www-authenticate"] == "Bearer"
 
