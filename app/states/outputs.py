@@ -15,7 +15,6 @@ from app.states.models import StateVersion, StateVersionOutput
 from app.storage import crypto
 from app.workspaces.models import Workspace
 
-
 MISSING = "There is no such output, or you may not see it."
 
 

@@ -112,7 +112,7 @@ class StateReader:
             self._parser.send(chunk)
             self._walker.walk(self._events.taken())
         except ijson.JSONError as error:
-            raise _not_a_state(_first_line(error)) from None
+            raise _not_a_state(_reason(error)) from None
         except UnicodeError:
             raise _not_a_state("a text in it is not Unicode") from None
 
@@ -137,11 +137,18 @@ class StateReader:
         return self._walker.contents()
 
 
-def _first_line(error: Exception) -> str:
-    """The parser's reason; of bytes that are no text it gives their repr."""
-    reason = error.args[0] if error.args else ""
-    text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    return text.splitlines()[0] if text else "it is no JSON"
+#: How the parser's words begin where a value should be.
+_NO_VALUE = ("invalid char in", "invalid string in", "malformed number")
+
+
+def _reason(error: Exception) -> str:
+    """The parser's, without the piece of the state that it shows below."""
+    said = error.args[0] if error.args else ""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    what = text.partition("\n")[0].rstrip(". ").rpartition("error: ")[2]
+    if what.startswith(_NO_VALUE):
+        return "something in it is no value of JSON, which knows no NaN and no Infinity"
+    return f"it is no JSON ({what})" if what else "it is no JSON"
 
 
 def _not_a_state(why: str) -> Invalid:

@@ -87,6 +87,12 @@ def test_what_is_not_a_json_object_is_refused_with_a_reason(content: bytes) -> N
         read(content)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_named(number: str) -> None:
+    with pytest.raises(Invalid, match=r"no value of JSON, which knows no NaN and no Infinity\.$"):
+        read(b'{"version": 4, "outputs": {"x": {"value": %s, "type": "number"}}}' % number.encode())
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
