@@ -33,6 +33,7 @@ from app.storage import database, keys, migrating, objects, streams
 from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
+from app.vcs import archives
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ CHORES = {
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
     "delete what cut uploads left": Chore(3600, objects.sweep),
+    "forget commits nobody uses": Chore(600, archives.drop_unused),
 }
 
 

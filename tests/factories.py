@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app import access, clock, configurations, organizations, projects, runs, variables, workspaces
+from app import access, clock, configurations, ids, organizations, projects, runs, variables, workspaces
 from app.access import tokens
 from app.access.actors import SYSTEM, Actor
 from app.access.models import User
@@ -23,6 +23,7 @@ from app.runs import RunOptions, moves, triggers
 from app.runs.models import Plan, Run, RunTrigger
 from app.secret import Secret
 from app.variables.models import Variable
+from app.vcs.models import Installation, InstallationLink, Repository
 from app.workspaces.models import Workspace
 
 _numbers = itertools.count(1)
@@ -156,3 +157,34 @@ async def apply(run: Run) -> Run:
 
 async def make_run_trigger(source: Workspace, target: Workspace) -> RunTrigger:
     return await triggers.create(SYSTEM, target, source)
+
+
+async def make_repository(
+    organization: Organization, full_name: str = "acme/net", *, app_id: str = "ghapp-test", **given: Any
+) -> Repository:
+    """A repository that a GitHub App sees through an installation which *organization* may use."""
+    number = next(_numbers)
+    owner = full_name.partition("/")[0]
+    installation = await Installation.get_or_none(app_id=app_id, account_login=owner)
+    if installation is None:
+        installation = await Installation.create(
+            id=ids.new("github_app_installation"),
+            app_id=app_id,
+            number=number,
+            account_number=number,
+            account_login=owner,
+            account_type="Organization",
+            created_at=clock.now(),
+        )
+    await InstallationLink.get_or_create(
+        installation_id=installation.id, organization_id=organization.id, defaults={"created_at": clock.now()}
+    )
+    return await Repository.create(
+        id=ids.new("github_repository"),
+        app_id=app_id,
+        number=number,
+        installation=installation,
+        full_name=full_name,
+        created_at=clock.now(),
+        **given,
+    )

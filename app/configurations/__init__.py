@@ -12,11 +12,14 @@ from app.configurations.actions import (
     visible,
 )
 from app.configurations.archiving import before_archive, drop_archive
+from app.configurations.ingress import Ingress, create_from
 
 __all__ = [
+    "Ingress",
     "archive_of",
     "before_archive",
     "create",
+    "create_from",
     "drop_archive",
     "find",
     "make_current",

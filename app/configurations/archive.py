@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tarfile
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,19 @@ class Archive:
     """Feed it the bytes as they come, then `finish`.
 
     Raises `Invalid` at the first thing that is wrong, naming the entry, and `TooLarge` where the packed
-    archive is; nothing may be fed after that.
+    archive is; nothing may be fed after that.  *place* may give an entry another name, before it is judged, or leave
+    it out by None.
     """
 
-    def __init__(self, limits: ArchiveLimits, visitor: Visitor | None = None) -> None:
+    def __init__(
+        self,
+        limits: ArchiveLimits,
+        visitor: Visitor | None = None,
+        place: Callable[[Header], Header | None] | None = None,
+    ) -> None:
         self._limits = limits
         self._visitor = visitor or Visitor()
+        self._place = place
         self._tree = Tree(limits.files)
         self._packed = self._unpacked = self._entries = 0
         # Names, targets and times beyond what a plain header holds: about a kilobyte an entry is generous.
@@ -56,9 +63,18 @@ class Archive:
     def finish(self) -> None:
         self._stream.finish()
 
+    @property
+    def comment(self) -> str | None:
+        """What it says of itself as a whole, as far as it was fed."""
+        return self._stream.comment
+
     def _begin(self, header: Header) -> Write | None:
         """Judge one entry and say who gets its content."""
         self._count(header)
+        placed = self._place(header) if self._place else header
+        return self._judge(placed) if placed else None
+
+    def _judge(self, header: Header) -> Write | None:
         path = path_of(header.name or ".") if header.type == tarfile.DIRTYPE else path_of(header.name)
         if header.is_file:
             return self._file(path, header)
@@ -102,7 +118,7 @@ class Archive:
         if _is_skipped(path):
             return None
         self._tree.add_file(path)
-        return self._visitor.file(path, header.mode & 0o777)
+        return self._visitor.file(path, header.mode & 0o777, header.size)
 
     def _link(self, path: tuple[str, ...], header: Header) -> None:
         if not _is_skipped(path):

@@ -12,7 +12,6 @@ from app.configurations.models import ConfigurationVersion
 from app.errors import Conflict
 from app.storage import objects
 from app.storage.database import in_transaction
-from app.storage.models import StoredObject
 from app.workspaces.models import Workspace
 
 #: Called inside the transaction that drops an archive, the workspace held: whoever raises keeps it.
@@ -27,7 +26,10 @@ def before_archive(*listeners: BeforeArchive) -> None:
 
 
 async def drop_archive(actor: Actor, version: ConfigurationVersion) -> None:
-    """Drop the archive of an uploaded version that is neither current nor in use."""
+    """Drop the archive of an uploaded version that is neither current nor in use.
+
+    Its bytes stay while something else needs them: the archive of a commit serves the versions of many workspaces.
+    """
     await require(actor, "configuration:create", version.workspace)
     async with in_transaction():
         workspace = await Workspace.filter(id=version.workspace_id).select_for_update().get()
@@ -37,8 +39,9 @@ async def drop_archive(actor: Actor, version: ConfigurationVersion) -> None:
         assert stored is not None
         gone = {"status": Status.ARCHIVED.value, "archive_id": None, "archived_at": clock.now()}
         await ConfigurationVersion.filter(id=fresh.id).update(**gone)
-        await StoredObject.filter(id=stored.id).delete()
-    await objects.delete_bytes(stored)
+        unneeded = await objects.let_go(stored)
+    if unneeded:
+        await objects.delete_bytes(stored)
 
 
 async def _check(version: ConfigurationVersion, workspace: Workspace) -> None:

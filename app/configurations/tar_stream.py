@@ -28,13 +28,15 @@ _Needs = Generator[None, bytes, None]
 
 @dataclass(frozen=True)
 class Header:
-    """One entry as the archive has it.  *type* is tar's letter; undecodable bytes are surrogates."""
+    """One entry as the archive has it.  *type* is tar's letter; undecodable bytes are surrogates; *mtime* counts whole
+    seconds since 1970."""
 
     name: str
     type: bytes
     mode: int
     size: int
     target: str
+    mtime: int
 
     @property
     def is_file(self) -> bool:
@@ -61,6 +63,8 @@ class TarStream:
     ) -> None:
         self._begin = begin
         self._end = end
+        self.comment: str | None = None
+        """What the archive says of itself as a whole: git puts the commit's full id there."""
         self._extensions_left = most_extensions
         self._held = bytearray()
         self._at_border = False
@@ -161,7 +165,9 @@ class TarStream:
         padded = yield from self._take(info.size + -info.size % BLOCK)
         content = padded[: info.size]
         if info.type == b"g":
-            return {}  # for every entry to come; Go ignores it too, and git puts only its commit there
+            # For every entry to come: Go ignores it too.
+            self.comment = _pax_records(content, self._last).get("comment", b"").decode("utf-8", "replace") or None
+            return {}
         if info.type in (b"L", b"K"):
             return {"path" if info.type == b"L" else "linkpath": content.rstrip(b"\0")}
         return _pax_records(content, self._last)
@@ -176,7 +182,7 @@ def _header(info: tarfile.TarInfo, said: dict[str, bytes]) -> Header:
             raise Invalid(f"The archive is no tar: {quoted(name)} has no size.")
         size = int(said["size"])
     sparse = info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in said)
-    return Header(name, tarfile.GNUTYPE_SPARSE if sparse else info.type, info.mode, size, target)
+    return Header(name, tarfile.GNUTYPE_SPARSE if sparse else info.type, info.mode, size, target, int(info.mtime))
 
 
 def _pax_records(content: bytes, last: str) -> dict[str, bytes]:

@@ -24,8 +24,8 @@ class Visitor:
     def directory(self, path: tuple[str, ...], mode: int) -> None:
         """A directory; those above it may not have been named."""
 
-    def file(self, path: tuple[str, ...], mode: int) -> Write:
-        """A file begins; what is returned gets its content."""
+    def file(self, path: tuple[str, ...], mode: int, size: int) -> Write:
+        """A file of *size* bytes begins; what is returned gets its content."""
         return len
 
     def end_of_file(self) -> None:
@@ -60,7 +60,7 @@ class Unpacker(Visitor):
     def directory(self, path: tuple[str, ...], mode: int) -> None:
         os.fchmod(self._enter(path), mode | 0o700)
 
-    def file(self, path: tuple[str, ...], mode: int) -> Write:
+    def file(self, path: tuple[str, ...], mode: int, size: int) -> Write:
         self._file = os.fdopen(os.open(path[-1], _NEW_FILE, 0o600, dir_fd=self._enter(path[:-1])), "wb")
         self._mode = mode | 0o400
         return self._file.write

@@ -14,10 +14,13 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from datetime import timedelta
 
+from tortoise.exceptions import IntegrityError
+
 from app import clock, measures
 from app.errors import TooLarge
 from app.settings import Settings
 from app.storage import crypto, stores
+from app.storage.database import in_transaction
 from app.storage.models import StoredObject
 
 #: Shorter pieces are worked on at once; a thread costs more than they do.
@@ -95,6 +98,19 @@ async def delete(stored: StoredObject) -> None:
     """Forget the row, then the bytes.  Call it after the transaction that took away what referred to it."""
     await StoredObject.filter(id=stored.id).delete()
     await delete_bytes(stored)
+
+
+async def let_go(stored: StoredObject) -> bool:
+    """Forget the row unless another still refers to it; True means that its bytes are to be dropped (`delete_bytes`)
+    once the caller's transaction is through.
+
+    Every reference to an object is a foreign key that restricts, so the database knows, whoever the others are.
+    """
+    try:
+        async with in_transaction():
+            return bool(await StoredObject.filter(id=stored.id).delete())
+    except IntegrityError:
+        return False
 
 
 async def delete_bytes(stored: StoredObject) -> None:
