@@ -2,6 +2,9 @@
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
+#: Containers like to set this.  Nothing is compiled at installation, so each process would compile all it imports: two
+#: seconds for a server, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
