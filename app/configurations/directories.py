@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
 from app import settings
 from app.configurations.archive import Archive, ArchiveLimits
@@ -14,32 +13,25 @@ from app.storage import objects
 from app.storage.models import StoredObject
 
 
-async def missing(archive: StoredObject, wanted: Collection[str]) -> set[str]:
-    """Those of the *wanted* working directories that *archive* does not hold; "" is its root and always there.
+class Directories(Visitor):
+    """Those of an archive that it visited."""
 
-    What lies below a link is taken for there: terraform may find it, and says so if not.  Reads the whole archive once.
-    """
-    seen = _Directories({path for directory in wanted if (path := _parts(directory))})
-    reading = Archive(ArchiveLimits.of(settings.current()), seen)
-    async for chunk in objects.stream(archive):
-        await asyncio.to_thread(reading.feed, chunk)
-    reading.finish()
-    return {directory for directory in wanted if _parts(directory) in seen.missing}
+    def __init__(self) -> None:
+        self._known: set[Path] = {()}
+        self._links: set[Path] = set()
 
+    def __contains__(self, directory: str) -> bool:
+        """Whether there is a *directory* of this path from the root, which is "".
 
-def _parts(directory: str) -> Path:
-    return tuple(part for part in directory.split("/") if part not in ("", "."))
-
-
-class _Directories(Visitor):
-    def __init__(self, wanted: Collection[Path]) -> None:
-        self.missing = set(wanted)
-        self._near: Path = ()
+        What lies below a link is taken for there: terraform may find it, and says so if not.
+        """
+        path = tuple(part for part in directory.split("/") if part not in ("", "."))
+        return path in self._known or any(path[:length] in self._links for length in range(1, len(path) + 1))
 
     def directory(self, path: Path, mode: int) -> None:
-        if path != self._near:
-            self._near = path
-            self.missing.difference_update(path[:length] for length in range(1, len(path) + 1))
+        while path not in self._known:
+            self._known.add(path)
+            path = path[:-1]
 
     def file(self, path: Path, mode: int, size: int) -> Write:
         self.directory(path[:-1], 0)
@@ -47,7 +39,17 @@ class _Directories(Visitor):
 
     def link(self, path: Path, target: str) -> None:
         self.directory(path[:-1], 0)
-        self.missing = {one for one in self.missing if one[: len(path)] != path}
+        self._links.add(path)
 
     def hard_link(self, path: Path, source: Path) -> None:
         self.directory(path[:-1], 0)
+
+
+async def of(archive: StoredObject) -> Directories:
+    """Reads the whole archive once."""
+    found = Directories()
+    reading = Archive(ArchiveLimits.of(settings.current()), found)
+    async for chunk in objects.stream(archive):
+        await asyncio.to_thread(reading.feed, chunk)
+    reading.finish()
+    return found

@@ -40,7 +40,7 @@ class Ingress:
 
 
 async def create_from(
-    archive: StoredObject, workspace: Workspace, *, ingress: Ingress, speculative: bool
+    archive: StoredObject, workspace: Workspace, ingress: Ingress, *, speculative: bool
 ) -> ConfigurationVersion:
     """Make a version that has its archive already; unless it is speculative it is the workspace's current one from now.
 
