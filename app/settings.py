@@ -99,6 +99,14 @@ class Settings(BaseSettings):
     trusted_proxies: Words = ("127.0.0.1",)
     """Addresses whose forwarding headers are believed."""
 
+    # -- GitHub ----------------------------------------------------------------------------------------------
+    instance_name: str = Field(default="", max_length=40, pattern=r"^[ -~]*$")
+    """What checks on GitHub call this installation, before the organization's name.  Branch protection knows checks by
+    their names, so settle it before the first.  Default: the host name of the external URL."""
+    checks_per_commit: int = Field(default=20, ge=0, le=200)
+    """Most workspaces of an organization that get a check of their own on one commit; the organization's check counts
+    all of them."""
+
     # -- who may ---------------------------------------------------------------------------------------------
     organizations_open: bool = False
     """Let every user create organizations, not only site admins."""

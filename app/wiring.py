@@ -8,11 +8,12 @@ from __future__ import annotations
 from app import bell, configurations, events, organizations, runs, states, tool_versions, workspaces
 from app.runs import deletion, queue, triggering, uploads, wishes
 from app.workspaces import locking, versions
+from github_app import checks
 
 
 def connect() -> None:
     """Say who listens."""
-    events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied, triggering.fire)
+    events.when_run_moves(bell.ring, queue.on_move, uploads.adopt_applied, triggering.fire, checks.on_move)
     events.when_run_is_wished(wishes.tell)
     events.when_workspace_frees(queue.advance)
     events.when_organization_is_deleted(deletion.on_deletion_of_organization)

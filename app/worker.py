@@ -34,6 +34,7 @@ from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
 from app.vcs import archives
+from github_app import checks
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ CHORES = {
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
+    "follow runs that checks lost sight of": Chore(30, checks.catch_up),
     "delete what cut uploads left": Chore(3600, objects.sweep),
     "forget commits nobody uses": Chore(600, archives.drop_unused),
 }

@@ -90,9 +90,11 @@ class DeliveryBody(Model):
 class Check(Model):
     """A check run we owe GitHub, one row each: what it should say, and what GitHub has heard.
 
-    `wanted` is the newest text; `wanted_number` rises with each, and `sent_number` follows when GitHub has answered.
-    A commit has one check of a name and attempt.  A workspace's names its run; the aggregate of an organization
-    names none.
+    `wanted` is the newest verdict: the body, without the report that is made of the plan when it is sent.
+    `wanted_number` rises with each (it is at least the number of the run's newest event), and `sent_number` follows
+    when GitHub has answered.
+    A commit has one check of a name and attempt.  A workspace's names its run, if it came to one; the aggregate of an
+    organization names none.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -107,6 +109,15 @@ class Check(Model):
     ref = fields.CharField(max_length=255, description="the pull request's number, or the group's branch")
     attempt = fields.IntField(default=1)
     number = fields.BigIntField(null=True, description="GitHub's, once it has the check")
+    is_shown = fields.BooleanField(
+        default=True, db_default=True, description="false for one too many on its commit: it counts in the aggregate"
+    )
+    is_settled = fields.BooleanField(
+        default=False, db_default=False, description="of an aggregate: no more workspaces will come to it"
+    )
+    is_status = fields.BooleanField(
+        default=False, db_default=False, description="told as a commit status, since checks may not be written"
+    )
     wanted: dict[str, Any] = fields.JSONField(default=dict, description="the body of the call")
     wanted_number = fields.IntField(default=0)
     wanted_at = fields.DatetimeField()
@@ -120,6 +131,18 @@ class Check(Model):
     class Meta:
         table = "github_checks"
         indexes = [Index(fields=("run_id",)), Index(fields=("repository_id", "head_sha"))]
+
+
+class Pace(Model):
+    """How fast an installation may be written to, and who is at it: one call at a time, from whichever worker."""
+
+    installation_id = fields.CharField(max_length=32, primary_key=True)
+    held_until = fields.DatetimeField(null=True, description="when another worker may take over")
+    next_at = fields.DatetimeField(description="nothing is written before")
+    failures = fields.IntField(default=0, description="in a row")
+
+    class Meta:
+        table = "github_paces"
 
 
 class ForkApproval(Model):

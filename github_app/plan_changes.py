@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 SENSITIVE = "(sensitive value)"
 UNKNOWN = "(known after apply)"
+
+#: Of so many changes of a kind the attributes are kept: a report has room for fewer.
+MOST_DETAILED = 1_000
+#: The characters of a text that are compared and shown.
+MOST_OF_VALUE = 20_000
 
 
 class Kind(Enum):
@@ -88,16 +93,41 @@ class Changes:
 
 def read(plan: Mapping[str, Any]) -> Changes:
     """The changes of a plan's JSON document."""
-    found = [change for entry in _entries(plan) if (change := _change(entry)) is not None]
-    order = list(Kind)
-    found.sort(key=lambda change: (order.index(change.kind), change.address))
-    outputs = plan.get("output_changes") or {}
-    changed = (name for name, change in outputs.items() if (change or {}).get("actions") not in (["no-op"], None))
-    return Changes(tuple(found), tuple(sorted(changed)))
+    reader = Reader()
+    for entry in plan.get("resource_changes") or []:
+        reader.resource(entry)
+    for name, change in (plan.get("output_changes") or {}).items():
+        reader.output(name, change)
+    return reader.finish()
 
 
-def _entries(plan: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    return [entry for entry in plan.get("resource_changes") or [] if entry.get("mode", "managed") == "managed"]
+class Reader:
+    """Takes a plan's entries one by one, and keeps no more of each than a report can show."""
+
+    def __init__(self) -> None:
+        self._found: list[Change] = []
+        self._outputs: list[str] = []
+        self._detailed: Counter[Kind] = Counter()
+
+    def resource(self, entry: Mapping[str, Any]) -> None:
+        if entry.get("mode", "managed") != "managed":
+            return
+        change = _change(entry)
+        if change is None:
+            return
+        self._detailed[change.kind] += 1
+        if self._detailed[change.kind] > MOST_DETAILED:
+            change = replace(change, attributes=(), forced_by=())
+        self._found.append(change)
+
+    def output(self, name: str, change: Mapping[str, Any] | None) -> None:
+        if (change or {}).get("actions") not in (["no-op"], None):
+            self._outputs.append(name)
+
+    def finish(self) -> Changes:
+        order = list(Kind)
+        self._found.sort(key=lambda change: (order.index(change.kind), change.address))
+        return Changes(tuple(self._found), tuple(sorted(self._outputs)))
 
 
 def _change(entry: Mapping[str, Any]) -> Change | None:
@@ -149,7 +179,11 @@ def _attributes(change: Mapping[str, Any]) -> Iterable[Attribute]:
         raw = (_item(raw_before, name), _item(raw_after, name))
         old, new = _item(before, name), _item(after, name)
         if old != new or raw[0] != raw[1]:
-            yield Attribute(name, old, new)
+            yield Attribute(name, _shortened(old), _shortened(new))
+
+
+def _shortened(value: Any) -> Any:
+    return value[:MOST_OF_VALUE] if isinstance(value, str) else value
 
 
 def masked(value: Any, mask: Any, word: str) -> Any:

@@ -6,6 +6,7 @@ Made of the plan's JSON, never of its log, so it is cut by whole resources and s
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ MOST_TEXT_BYTES = 65_000
 #: How long a value may be, and whether what is created shows its attributes; the next where the text is too long.
 LEVELS = ((400, True), (120, True), (120, False))
 MOST_LINES = 60
+#: More have no room, however short each is.
+MOST_FOLDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,11 @@ def of_plan(changes: Changes, about: About, *, counts_only: bool = False) -> Rep
     parts += [*about.verdicts, _origin(about)]
     text = None if counts_only or not changes.resources else _text(changes.resources, about)
     return Report(_title(changes), "\n\n".join(parts), text)
+
+
+async def of_plan_elsewhere(changes: Changes, about: About, *, counts_only: bool = False) -> Report:
+    """`of_plan` by a thread: of a long plan it takes a second."""
+    return await asyncio.to_thread(of_plan, changes, about, counts_only=counts_only)
 
 
 def of_failure(sentence: str, about: About, *, counts_only: bool = False) -> Report:
@@ -158,16 +166,17 @@ def _outputs(names: Sequence[str]) -> str:
 
 
 def _text(resources: Sequence[Change], about: About) -> str:
+    folds: list[str] = []
     for longest, creates in LEVELS:
-        folds = [_fold(change, longest, creates) for change in resources]
+        folds = [_fold(change, longest, creates) for change in resources[:MOST_FOLDS]]
         whole = "\n\n".join(folds)
-        if _fits(whole):
+        if len(resources) <= MOST_FOLDS and _fits(whole):
             return whole
-    return _cut(folds, about)
+    return _cut(folds, len(resources), about)
 
 
-def _cut(folds: Sequence[str], about: About) -> str:
-    """As many whole resources as there is room for, and what was left out."""
+def _cut(folds: Sequence[str], count: int, about: About) -> str:
+    """As many whole resources of *count* as there is room for, and what was left out."""
     kept: list[str] = []
     characters = octets = 0
     for fold in folds:
@@ -175,7 +184,7 @@ def _cut(folds: Sequence[str], about: About) -> str:
         if characters > MOST_TEXT_CHARACTERS - 500 or octets > MOST_TEXT_BYTES - 500:
             break
         kept.append(fold)
-    kept.append(f"**{len(kept)} of {len(folds)} resources shown. [Full plan]({about.run_url})**")
+    kept.append(f"**{len(kept)} of {count} resources shown. [Full plan]({about.run_url})**")
     return "\n\n".join(kept)
 
 

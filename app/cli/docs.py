@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
 BEGIN, END = "<!-- generated: lifecycle -->", "<!-- end -->"
 BEGIN_PRECEDENCE = "<!-- generated: precedence -->"
+BEGIN_CHECKS = "<!-- generated: checks -->"
 
 Generator = Callable[[], str | None]
 
@@ -109,6 +110,18 @@ def variables() -> str | None:
     rows = [f"| {row.level} | {row.says} | {row.judge.value} |" for row in TABLE]
     table = ["| | where a variable comes from, the strongest first | who decides |", "|---|---|---|", *rows]
     return _around("variables.md", "Variables", BEGIN_PRECEDENCE, "\n".join(table))
+
+
+def github() -> str | None:
+    """The page about GitHub, with what a check says in its place."""
+    if not _exists("github_app.verdicts"):
+        return None
+    from github_app.verdicts import ROWS
+
+    table = ["| run | check | title |", "|---|---|---|"]
+    for status, row in ROWS.items():
+        table.append(f"| `{status}` | {row.conclusion or row.status} | {row.title} |")
+    return _around("github.md", "GitHub", BEGIN_CHECKS, "\n".join(table))
 
 
 def _around(name: str, title: str, begin: str, generated: str) -> str:
@@ -206,6 +219,7 @@ PAGES: dict[str, Generator] = {
     "runs.md": runs,
     "metrics.md": metrics,
     "variables.md": variables,
+    "github.md": github,
 }
 
 
