@@ -18,14 +18,16 @@ from typing import Any
 from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.schema_editor import BaseSchemaEditor, SqliteSchemaEditor
+from tortoise.migrations.schema_generator.state import State
 from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
 from app.errors import Conflict
 from app.settings import Settings, SettingsError
 from app.settings import load as load_settings
-from app.storage import database
+from app.storage import database, migration_states
 
 
 class NewerDatabase(Conflict):
@@ -111,6 +113,19 @@ class Executor(MigrationExecutor):
         if self.connection.capabilities.dialect == "sqlite":
             return SqliteEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
         return super()._schema_editor(atomic, collect_sql)
+
+    async def _project_state(self, applied: set[MigrationKey], *, upto: MigrationKey | None = None) -> State:
+        state = migration_states.empty(
+            {label: app["default_connection"] for label, app in self.loader.apps_config.items()}
+        )
+        for key in self._full_plan():
+            if key == upto:
+                break
+            if key in applied:
+                migration = self.loader.graph.nodes[key]
+                assert migration is not None
+                await migration.apply(state, dry_run=True)
+        return state
 
 
 async def _executor(connection: Any, settings: Settings) -> MigrationExecutor:

@@ -208,6 +208,37 @@ async def test_making_a_table_anew_keeps_the_rows_that_refer_to_it(zoo: Path, pa
         await run("UPDATE animals SET keeper_id = 'nobody'")
 
 
+FILLING = """
+from tortoise import migrations
+from tortoise.migrations import operations as ops
+
+async def fatten(apps, editor):
+    Animal = apps.get_model("models.Animal")
+    await Animal.filter(keeper__name="Ann").update(weight=9)
+    assert [animal.keeper.name for animal in await Animal.all().select_related("keeper")] == ["Ann"]
+
+class Migration(migrations.Migration):
+    dependencies = [("models", "0002_rules")]
+    operations = [ops.RunPython(fatten)]
+"""
+
+
+async def test_the_code_of_a_migration_queries_the_models_of_its_time(zoo: Path, parts: Settings) -> None:
+    await write_all(zoo)
+    await migrating.migrate(parts)
+    run = database.client().execute_query
+    yes = "'1'" if database.dialect() == "postgres" else "1"
+    await run("INSERT INTO keepers (id, name) VALUES ('k', 'Ann')")
+    await run(
+        "INSERT INTO animals (id, keeper_id, species, is_tame, weight, notes, born_at) "
+        f"VALUES (1, 'k', 'cat', {yes}, 1, '{{}}', '2026-01-02 03:04:05+00')"
+    )
+    (zoo / "0003_filling.py").write_text(FILLING)
+    importlib.invalidate_caches()
+    assert await migrating.migrate(parts) == ["0003_filling"]
+    assert [row["weight"] for row in await database.client().execute_query_dict("SELECT weight FROM animals")] == [9]
+
+
 MIGRATE = """
 import asyncio, sys
 from app import settings
