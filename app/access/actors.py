@@ -25,6 +25,8 @@ class RunClaims:
     phase: str
     workspace_id: str
     organization_id: str
+    #: The run plans a stranger's code: it may read its own workspace, and no other.
+    is_restricted: bool = False
 
     @property
     def is_applying(self) -> bool:

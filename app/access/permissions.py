@@ -111,6 +111,11 @@ RUN_TOKEN_ACTIONS: dict[Reach, frozenset[str]] = {
     Reach.ORGANIZATION: frozenset({"entitlement:read", "module:download", "provider:download"}),
 }
 
+#: What remains of it to a run that plans a stranger's code: nothing that writes, and no other workspace.
+RESTRICTED_RUN_MAY = frozenset(
+    {"workspace:read", "state:read", "state:read-outputs", "entitlement:read", "module:download", "provider:download"}
+)
+
 _RUN_TOKEN_MAY = frozenset().union(*RUN_TOKEN_ACTIONS.values())
 
 
@@ -159,7 +164,7 @@ async def require_in_organization(actor: Actor, action: str, organization_id: st
         return
     if actor.kind is Kind.RUN and actor.claims is not None:
         _refuse_by_name(action)
-        if actor.claims.organization_id == organization_id and action in RUN_TOKEN_ACTIONS[Reach.ORGANIZATION]:
+        if actor.claims.organization_id == organization_id and may_reach(actor, Reach.ORGANIZATION, action):
             return
     raise NotFound("There is no such organization, or you may not see it.")
 
@@ -180,7 +185,7 @@ async def require_on_site(actor: Actor, action: str) -> None:
 def may_reach(actor: Actor, reach: Reach, action: str) -> bool:
     """Whether a run token may do *action* to a thing that stands to it like *reach*."""
     claims = actor.claims
-    if claims is None:
+    if claims is None or (claims.is_restricted and action not in RESTRICTED_RUN_MAY):
         return False
     if action in RUN_TOKEN_ACTIONS[reach]:
         return True
@@ -208,6 +213,8 @@ async def _reach(actor: Actor, workspace: Any) -> Reach | None:
         return None
     if workspace.id == claims.workspace_id:
         return Reach.OWN_WORKSPACE
+    if claims.is_restricted:
+        return None
     named = workspace.remote_state_consumers.filter(consumer_id=claims.workspace_id)
     shares = workspace.global_remote_state or await named.exists()
     return Reach.SHARING_WORKSPACE if shares else None

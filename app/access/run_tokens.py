@@ -101,6 +101,7 @@ async def authenticate(text: str) -> Actor:
             organization_id="job__organization_id",
             run_id="job__run_id",
             workspace_id="job__run__workspace_id",
+            is_restricted="job__run__is_restricted",
         )
     )
     if not found or not _speaks(found[0]):
@@ -114,6 +115,7 @@ async def authenticate(text: str) -> Actor:
             phase=row["phase"],
             workspace_id=row["workspace_id"],
             organization_id=row["organization_id"],
+            is_restricted=bool(row["is_restricted"]),
         )
     )
 

@@ -95,6 +95,11 @@ async def subject_of(job: Job) -> Subject:
 async def prepare(subject: Subject, station: Station, release: Release, directory: Workdir, uid: int | None) -> Order:
     """Lay the directory out and write the order.  Raises a StateroomError if the phase cannot be carried out."""
     job, run = subject.job, subject.run
+    if run.is_restricted and station.settings.sandbox == "none":
+        raise CannotStart(
+            "This plans a stranger's code, and this worker confines nothing (STATEROOM_SANDBOX=none). Let a worker with"
+            " a sandbox plan it."
+        )
     values, fingerprint = await snapshot.with_fingerprint(run)
     place = str(directory.state) if station.settings.sandbox == "none" else ""
     bound = binding.of(run, job, fingerprint, bundle=release.bundle, place=place)
@@ -244,7 +249,7 @@ class _Laying:
             base_url=f"http://{INSIDE_HOST}",
             names=cli_config.names_of(settings.external_url, settings.internal_url),
             mirrors=mirrors,
-            direct=not settings.mirror_only,
+            direct=not settings.mirror_only and not self.run.is_restricted,
         )
 
 
@@ -282,7 +287,7 @@ def _spec(
         environment={**_described(run), **_atlas(job, run, token), **environment},
         secrets=(token.reveal(), *(value.value.reveal() for value in values if value.sensitive)),
         options=_options(run, environment),
-        egress=_egress(station),
+        egress=_egress(station, run),
         sandbox=settings.sandbox,
         bwrap=station.bwrap,
         uid=uid,
@@ -330,8 +335,10 @@ def _options(run: Run, environment: dict[str, str]) -> Options:
     )
 
 
-def _egress(station: Station) -> Egress:
+def _egress(station: Station, run: Run) -> Egress:
     settings = station.settings
+    if run.is_restricted:
+        return Egress(allow=(), private=(), signed_prefixes=(signed_urls.PATH,))
     return Egress(
         allow=None if settings.egress_public else settings.egress_allow,
         private=settings.egress_allow,

@@ -53,6 +53,8 @@ class RunOptions:
     trigger_reason: str = "manual"
     #: Refuse if the configuration has a run already: what was announced twice is queued once.
     only_first: bool = False
+    #: Who let a stranger's code be planned: such a run gets no secrets, no network and no other state.
+    restricted_by: Actor | None = None
     #: The run whose apply a run trigger follows: it queues one in each workspace, however often it is told.
     triggering_run: Run | None = None
 
@@ -68,6 +70,25 @@ async def create(
     Without a *configuration_version* it is the workspace's current one.  If nothing stands in its way it goes on
     within the same transaction.
     """
+    run, values = await _planned(actor, workspace, configuration_version, options)
+    async with in_transaction():
+        spoken = await _store(actor, run, values, only_first=options.only_first)
+    await moves.announce(spoken)
+    return run
+
+
+async def create_within(
+    actor: Actor, workspace: Workspace, configuration_version: ConfigurationVersion, options: RunOptions
+) -> tuple[Run, list[RunEvent]]:
+    """`create` inside the caller's transaction; the caller announces what is returned once that has ended."""
+    run, values = await _planned(actor, workspace, configuration_version, options)
+    return run, await _store(actor, run, values, only_first=options.only_first)
+
+
+async def _planned(
+    actor: Actor, workspace: Workspace, configuration_version: ConfigurationVersion | None, options: RunOptions
+) -> tuple[Run, list[Value]]:
+    """The run that is asked for, not stored yet, and the variables it gets."""
     await require(actor, "run:queue", workspace)
     if options.is_destroy:
         await require(actor, "run:queue-destroy", workspace)
@@ -78,6 +99,10 @@ async def create(
     may_apply = "run:apply" in grants(actor, workspace.organization_id)
     version = await _terraform_version(workspace, plan_only, options)
     values = await variables.effective(workspace, options.variables)
+    if options.restricted_by is not None:
+        if not plan_only:
+            raise Invalid("A stranger's code is only planned, never applied.", field="plan_only")
+        values = [value for value in values if not value.sensitive]
     run = Run(
         id=ids.new("run"),
         workspace_id=workspace.id,
@@ -105,12 +130,11 @@ async def create(
         created_by_id=actor.id,
         triggering_run_id=options.triggering_run.id if options.triggering_run else None,
         triggering_source_id=options.triggering_run.workspace_id if options.triggering_run else None,
+        is_restricted=options.restricted_by is not None,
+        restricted_by_id=options.restricted_by.id if options.restricted_by else None,
         created_at=clock.now(),
     )
-    async with in_transaction():
-        spoken = await _store(actor, run, values, only_first=options.only_first)
-    await moves.announce(spoken)
-    return run
+    return run, values
 
 
 async def retry(actor: Actor, run: Run, terraform_version: str | None = None) -> Run:
@@ -133,6 +157,7 @@ async def retry(actor: Actor, run: Run, terraform_version: str | None = None) ->
         replace_addrs=run.replace_addrs,
         variables=[value for value in await snapshot.read(run) if value.source == "run"],
         source=run.source,
+        restricted_by=actor if run.is_restricted else None,
     )
     configuration_version = await ConfigurationVersion.get(id=run.configuration_version_id)
     return await create(actor, workspace, configuration_version, options)

@@ -276,10 +276,12 @@ def _copy_body(client: socket.socket, server: socket.socket, request: Request) -
     length = request.value(b"content-length") or b"0"
     left = int(length) if length.isdigit() else 0
     data = request.rest[:left]
-    while data:
+    while left:
+        data = data or client.recv(min(left, 65536))
+        if not data:
+            return
         server.sendall(data)
-        left -= len(data)
-        data = client.recv(min(left, 65536)) if left else b""
+        left, data = left - len(data), b""
 
 
 def _relay(client: socket.socket, server: socket.socket) -> None:

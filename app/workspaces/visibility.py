@@ -12,7 +12,8 @@ from app.workspaces.models import RemoteStateConsumer, Workspace
 
 
 def visible(actor: Actor) -> QuerySet[Workspace]:
-    """Those of the actor's organizations; for a run its own and those that share their state with it.
+    """Those of the actor's organizations; for a run its own and those that share their
+    state with it; a restricted one knows its own alone.
 
     Deleted ones are never among them.
     """
@@ -22,6 +23,8 @@ def visible(actor: Actor) -> QuerySet[Workspace]:
     if actor.claims is None:
         return living.filter(organization_id__in=list(actor.organization_ids))
     own = actor.claims.workspace_id
+    if actor.claims.is_restricted:
+        return living.filter(id=own, organization_id=actor.claims.organization_id)
     sharing = RemoteStateConsumer.filter(consumer_id=own).values("workspace_id")
     return living.filter(organization_id=actor.claims.organization_id).filter(
         Q(id=own) | Q(global_remote_state=True) | Q(id__in=Subquery(sharing))
