@@ -7,6 +7,12 @@ from urllib.parse import quote
 #: Words that stand where a workspace's name does; a workspace called like one is reached by the longer address.
 BESIDE_WORKSPACES = frozenset({"new", "registry", "runs", "settings", "workspaces"})
 
+
+def github_webhook(app_id: str) -> str:
+    """Where GitHub delivers the events of the app with our id *app_id*."""
+    return f"/api/webhooks/github/{app_id}"
+
+
 TOKENS = "/app/settings/tokens"
 
 

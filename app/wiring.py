@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from app import bell, configurations, events, organizations, runs, states, tool_versions, workspaces
 from app.runs import deletion, queue, triggering, uploads, wishes
+from app.vcs import connections
 from app.workspaces import locking, versions
 from github_app import checks
 
@@ -19,6 +20,7 @@ def connect() -> None:
     events.when_organization_is_deleted(deletion.on_deletion_of_organization)
     events.when_workspace_is_deleted(deletion.on_deletion)
     configurations.before_archive(uploads.refuse_archiving)
+    configurations.before_upload(connections.refuse_upload)
     configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
     organizations.before_delete(workspaces.delete_all)

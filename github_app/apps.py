@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tortoise.exceptions import IntegrityError
 
-from app import clock, ids, settings
+from app import clock, ids, links, settings
 from app.access.actors import Actor
 from app.access.permissions import require_on_site
 from app.errors import Invalid, NotFound
@@ -100,7 +100,7 @@ def private_key(app: GitHubApp) -> Secret[str]:
 
 def webhook_url(app: GitHubApp) -> str:
     """Where GitHub sends its deliveries; no secret is in it."""
-    return f"{settings.current().external_url}/api/webhooks/github/{app.id}"
+    return settings.current().external_url + links.github_webhook(app.id)
 
 
 def hosts_of(web_url: str) -> Hosts:

@@ -2,6 +2,7 @@
 
 from app.configurations.actions import (
     archive_of,
+    before_upload,
     create,
     find,
     make_current,
@@ -12,16 +13,19 @@ from app.configurations.actions import (
     visible,
 )
 from app.configurations.archiving import before_archive, drop_archive
-from app.configurations.ingress import Ingress, create_from
+from app.configurations.ingress import SOURCE, Ingress, create_from, ingress_of
 
 __all__ = [
+    "SOURCE",
     "Ingress",
     "archive_of",
     "before_archive",
+    "before_upload",
     "create",
     "create_from",
     "drop_archive",
     "find",
+    "ingress_of",
     "make_current",
     "receive",
     "require_usable",

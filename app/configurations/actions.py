@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from enum import StrEnum
 
 from tortoise.queryset import QuerySet
@@ -36,6 +36,17 @@ class Status(StrEnum):
 #: no answer. Runs lie above: whoever makes them listens, looks at `auto_queue_runs`, and makes one only
 #: where there is none yet.
 uploaded = Announcement("configuration uploaded")
+
+
+#: Asked before a version is made that waits for an upload, with whether it is speculative: whoever raises prevents it.
+BeforeUpload = Callable[[Workspace, bool], Awaitable[None]]
+
+_before_upload: list[BeforeUpload] = []
+
+
+def before_upload(*listeners: BeforeUpload) -> None:
+    """Ask *listeners*; one that is asked already is not added again."""
+    _before_upload.extend(one for one in listeners if one not in _before_upload)
 
 
 def visible(actor: Actor) -> QuerySet[ConfigurationVersion]:
@@ -71,6 +82,8 @@ async def create(
 ) -> ConfigurationVersion:
     """Make a version that waits for its archive (`receive`)."""
     await require(actor, "configuration:create", workspace)
+    for listener in _before_upload:
+        await listener(workspace, speculative)
     return await ConfigurationVersion.create(
         id=ids.new("configuration_version"),
         workspace_id=workspace.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from app import clock, ids
@@ -69,3 +70,9 @@ async def create_from(
         if not speculative:
             await Workspace.filter(id=workspace.id).update(current_configuration_version_id=version.id)
     return version
+
+
+async def ingress_of(version_ids: Sequence[str]) -> dict[str, IngressAttributes]:
+    """The commits of those that come from one, by the version's id."""
+    found = await IngressAttributes.filter(configuration_version_id__in=list(version_ids))
+    return {one.configuration_version_id: one for one in found}

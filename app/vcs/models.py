@@ -15,6 +15,7 @@ from tortoise.models import Model
 class Installation(Model):
     """Where an account of GitHub's lets our app in.  Once deleted there it stays here for what it explains."""
 
+    repositories: fields.ReverseRelation[Repository]
     id = fields.CharField(max_length=32, primary_key=True)
     app_id = fields.CharField(max_length=32, description="our id of the GitHub App")
     number = fields.BigIntField()

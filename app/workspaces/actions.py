@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tortoise.exceptions import IntegrityError
@@ -18,6 +18,9 @@ from app.storage.database import in_transaction
 from app.workspaces import settings, tags, versions
 from app.workspaces.models import Workspace
 
+#: Called in the transaction that writes a workspace, with that: whoever raises undoes it.
+Also = Callable[[Workspace], Awaitable[None]]
+
 
 async def create(
     actor: Actor,
@@ -27,6 +30,7 @@ async def create(
     project: Project | None = None,
     tag_bindings: Mapping[str, str] | None = None,
     client_version: str | None = None,
+    also: Also | None = None,
     **given: Any,
 ) -> Workspace:
     """Make a workspace, in the default project unless one is named.
@@ -56,6 +60,8 @@ async def create(
                 **values,
             )
             await tags.write(workspace, tag_bindings or {})
+            if also:
+                await also(workspace)
             await organizations.require_living(organization.id)
     except IntegrityError as error:
         raise _taken() from error
@@ -68,6 +74,7 @@ async def update(
     *,
     project: Project | None = None,
     tag_bindings: Mapping[str, str] | None = None,
+    also: Also | None = None,
     **given: Any,
 ) -> Workspace:
     """Change what is given.  *tag_bindings* replace those there are."""
@@ -92,6 +99,8 @@ async def update(
                 await _name_is_free(workspace.organization_id, changes["name"])
             changes["updated_at"] = clock.now()
             await Workspace.filter(id=workspace.id).update(**changes)
+            if also:
+                await also(fresh.update_from_dict(changes))
     except IntegrityError as error:
         raise _taken() from error
     await workspace.refresh_from_db(fields=list(changes))

@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 
 from app import clock, configurations
 from app.configurations import actions
-from app.configurations.models import ConfigurationVersion
+from app.configurations.models import ConfigurationVersion, IngressAttributes
+from app.errors import NotFound
 from app.http import signed_urls
 from app.http.routing import Route
 from backend_api import finding, transfers
@@ -20,6 +21,11 @@ from backend_api.jsonapi import Attribute, Resource, ToOne, View
 
 def _upload_urls(view: View, things: Sequence[ConfigurationVersion]) -> Mapping[str, str]:
     return {one.id: signed_urls.sign(transfers.CONFIGURATION_UPLOAD, one.id, base_url=view.base_url) for one in things}
+
+
+async def _ingress(view: View, things: Sequence[ConfigurationVersion]) -> Mapping[str, IngressAttributes]:
+    """Of those that come from a repository; whoever sees a version sees its commit."""
+    return await configurations.ingress_of([one.id for one in things if one.source == configurations.SOURCE])
 
 
 def _timestamps(version: ConfigurationVersion) -> dict[str, str]:
@@ -39,7 +45,7 @@ class ConfigurationVersionResource(Resource):
     error_message = Attribute()
     status_timestamps = Attribute(_timestamps, dashed_keys=True)
 
-    ingress_attributes = ToOne("ingress-attributes", lambda one: None)
+    ingress_attributes = ToOne("ingress-attributes", loader=_ingress)
 
     @classmethod
     async def load(cls, view: View, ids: Sequence[str]) -> Iterable[ConfigurationVersion]:
@@ -50,6 +56,32 @@ class ConfigurationVersionResource(Resource):
         path = f"/api/v2/configuration-versions/{thing.id}"
         has_archive = thing.archive_id is not None
         return {"self": path, "download": f"{path}/download" if has_archive else None}
+
+
+class IngressAttributesResource(Resource):
+    type = "ingress-attributes"
+
+    branch = Attribute(type=str)
+    clone_url = Attribute(type=str)
+    commit_message = Attribute(type=str)
+    commit_sha = Attribute(type=str)
+    commit_url = Attribute(type=str)
+    compare_url = Attribute(type=str)
+    identifier = Attribute(type=str, doc="owner/name")
+    is_pull_request = Attribute(type=bool)
+    on_default_branch = Attribute(type=bool)
+    pull_request_number = Attribute(type=int | None)
+    pull_request_url = Attribute(type=str | None)
+    pull_request_title = Attribute(type=str | None)
+    pull_request_body = Attribute(type=str | None)
+    tag = Attribute(type=str | None)
+    sender_username = Attribute(type=str)
+    sender_avatar_url = Attribute(type=str)
+    sender_html_url = Attribute(type=str)
+
+    @classmethod
+    def links(cls, view: View, thing: IngressAttributes) -> Mapping[str, str | None]:
+        return {"self": f"/api/v2/configuration-versions/{thing.configuration_version_id}/ingress-attributes"}
 
 
 class NewConfigurationVersionResource(ConfigurationVersionResource, variant=True):
@@ -80,6 +112,15 @@ async def show(request: Request) -> Response:
     return await ConfigurationVersionResource.one(request, version)
 
 
+async def ingress_attributes(request: Request) -> Response:
+    """GET /configuration-versions/{id}/ingress-attributes"""
+    version = await configurations.find(actor_of(request), request.path_params["id"])
+    found = (await configurations.ingress_of([version.id])).get(version.id)
+    if found is None:
+        raise NotFound("The configuration version was uploaded: it has no commit.")
+    return await IngressAttributesResource.one(request, found)
+
+
 async def download(request: Request) -> Response:
     """GET /configuration-versions/{id}/download"""
     version = await configurations.find(actor_of(request), request.path_params["id"])
@@ -104,6 +145,7 @@ routes = [
     Route("/workspaces/{id}/configuration-versions", index),
     Route("/workspaces/{id}/configuration-versions", create, methods=["POST"]),
     Route("/configuration-versions/{id}", show),
+    Route("/configuration-versions/{id}/ingress-attributes", ingress_attributes),
     Route("/configuration-versions/{id}/download", download),
     Route("/configuration-versions/{id}/actions/archive", archive, methods=["POST"]),
 ]

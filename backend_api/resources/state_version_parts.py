@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app import states
+from app import configurations, states
 from app.access.permissions import Level, level_of
+from app.configurations.models import IngressAttributes
 from app.http import signed_urls
 from app.runs.models import Run
 from app.states import history
@@ -82,3 +83,15 @@ def billable(version: StateVersion) -> int | None:
         return None
     tallies: Any = version.modules or {}
     return managed - sum(of.get(kind, 0) for of in tallies.values() for kind in NOT_BILLABLE)
+
+
+async def commits(view: View, things: Sequence[StateVersion]) -> Mapping[str, IngressAttributes]:
+    """The commit behind each that a run of one wrote."""
+    runs = Run.filter(
+        id__in=list({one.run_id for one in things if one.run_id is not None}),
+        configuration_version__source=configurations.SOURCE,
+    )
+    versions: dict[str, str] = dict(await runs.values_list("id", "configuration_version_id"))
+    found = await configurations.ingress_of(list(versions.values())) if versions else {}
+    by_run = {run_id: found[version_id] for run_id, version_id in versions.items() if version_id in found}
+    return {one.id: by_run[one.run_id] for one in things if one.run_id in by_run}

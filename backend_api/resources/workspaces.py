@@ -17,7 +17,7 @@ from app.workspaces.models import Workspace
 from backend_api import finding
 from backend_api.authentication import actor_of, client_version
 from backend_api.jsonapi import Attribute, Incoming, Ref, Resource, ToMany, ToOne, View, read_action
-from backend_api.resources import workspace_lists, workspace_parts
+from backend_api.resources import vcs_repos, workspace_lists, workspace_parts
 
 
 class WorkspaceResource(Resource):
@@ -56,9 +56,15 @@ class WorkspaceResource(Resource):
     permissions = Attribute(loader=workspace_parts.permissions, dashed_keys=True)
     actions = Attribute(lambda ws: {"is_destroyable": ws.allow_destroy_plan}, dashed_keys=True)
     setting_overwrites = Attribute(lambda ws: {"execution_mode": True, "agent_pool": True}, dashed_keys=True)
-    # An object here, even an empty one, would forbid `terraform apply`.
-    vcs_repo = Attribute(lambda ws: None, type=dict | None, writable=True)
-    vcs_repo_identifier = Attribute(lambda ws: None)
+    vcs_repo = Attribute(
+        vcs_repos.shown,
+        loader=vcs_repos.loaded,
+        type=vcs_repos.VcsRepo | None,
+        writable=True,
+        dashed_keys=True,
+        doc="the repository it follows; null disconnects it",
+    )
+    vcs_repo_identifier = Attribute(vcs_repos.identifier, loader=vcs_repos.loaded, type=str | None)
     agent_pool_id = Attribute(lambda ws: None, type=str | None, writable=True)
     assessments_enabled = Attribute(lambda ws: False, type=bool, writable=True)
     last_assessment_result_at = Attribute(lambda ws: None)
@@ -104,7 +110,6 @@ class WorkspaceResource(Resource):
 
 #: What other servers can do and this one cannot: asking for it is refused, turning it off is not.
 _WITHOUT = {
-    "vcs_repo": "This server connects workspaces to repositories through its GitHub App only, which is not set up.",
     "agent_pool_id": "This server has no agents: its own workers carry out runs.",
     "assessments_enabled": "This server makes no health assessments.",
     "auto_destroy_at": "This server destroys nothing by itself; queue a destroy run.",
@@ -133,6 +138,7 @@ async def create(request: Request) -> Response:
     sent = await WorkspaceResource.read(request, required=["name"])
     version = client_version(request)
     settings = _settings(sent) | {"source": "terraform" if version else "tfe-api"}
+    connecting = await vcs_repos.first(actor_of(request), organization, sent)
     workspace = await workspaces.create(
         actor_of(request),
         organization,
@@ -140,6 +146,7 @@ async def create(request: Request) -> Response:
         project=await _project(request, organization, sent),
         tag_bindings=_tags(sent),
         client_version=version,
+        also=connecting.write,
         **settings,
     )
     return await WorkspaceResource.one(request, workspace, 201)
@@ -149,11 +156,13 @@ async def update(request: Request) -> Response:
     """PATCH /workspaces/{id}, PATCH /organizations/{organization}/workspaces/{name}"""
     workspace = await finding.workspace(request)
     sent = await WorkspaceResource.read(request)
+    connecting = await vcs_repos.change(actor_of(request), workspace, sent)
     await workspaces.update(
         actor_of(request),
         workspace,
         project=await _project(request, workspace.organization, sent),
         tag_bindings=_tags(sent),
+        also=connecting.write,
         **_settings(sent),
     )
     return await WorkspaceResource.one(request, workspace)
@@ -193,6 +202,7 @@ async def force_unlock(request: Request) -> Response:
 def _settings(sent: Incoming) -> dict[str, Any]:
     """What the request says of the workspace's settings, by the names of its columns."""
     settings = dict(sent.attributes)
+    settings.pop("vcs_repo", None)
     for field, sentence in _WITHOUT.items():
         if settings.pop(field, None):
             raise Invalid(sentence, field=field)

@@ -116,7 +116,6 @@ WRONG_SETTINGS: list[tuple[str, Any]] = [
     ("trigger-prefixes", [1]),
     ("trigger-prefixes", [None]),
     ("source-name", "x" * 256),
-    ("vcs-repo", {"identifier": "a/b"}),
     ("agent-pool-id", "apool-1"),
     ("assessments-enabled", True),
     ("auto-destroy-at", "2030-01-01T00:00:00Z"),

@@ -1,0 +1,188 @@
+"""Which repository a workspace follows: what an API calls its `vcs-repo`.
+
+A change of it is judged first and written in the transaction that changes the workspace's own settings, because the two
+can contradict each other.  Source: `github-app.md` §1.4 and §3.8 of the protocol notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import clock
+from app.access.actors import Actor
+from app.access.permissions import require, require_in_organization
+from app.errors import Invalid
+from app.organizations.models import Organization
+from app.storage.database import in_transaction
+from app.vcs import installations
+from app.vcs.models import Connection, Repository
+from app.workspaces.models import Workspace
+from app.workspaces.patterns import check_tags_regex
+
+LONGEST_BRANCH = 255
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of a workspace's connection: *values* are columns, empty if it stays as it is."""
+
+    actor: Actor
+    values: Mapping[str, Any] = field(default_factory=dict)
+    disconnects: bool = False
+
+    async def write(self, workspace: Workspace) -> None:
+        """Make it so, inside the transaction that has written *workspace*.  Raises Invalid if the two contradict each
+        other."""
+        if self.disconnects:
+            await Connection.filter(workspace_id=workspace.id).delete()
+            return
+        if self.values and not await Connection.filter(workspace_id=workspace.id).update(**self.values):
+            await Connection.create(
+                workspace_id=workspace.id,
+                connected_by_id=self.actor.id,
+                created_at=clock.now(),
+                **self.values,
+            )
+        await _check(workspace)
+
+
+async def change(actor: Actor, workspace: Workspace, given: Mapping[str, Any] | None) -> Change:
+    """What *given* asks of the connection of *workspace*: None disconnects it, what is left out stays.
+
+    Known are `identifier`, `installation_id`, `branch`, `ingress_submodules` and `tags_regex`.  Raises Invalid, its
+    field being ``vcs_repo/…``.
+    """
+    await require(actor, "workspace:update", workspace)
+    if given is None:
+        return Change(actor, disconnects=True)
+    before = await of(workspace)
+    return Change(actor, await _values(workspace.organization_id, given, before))
+
+
+async def first(actor: Actor, organization: Organization, given: Mapping[str, Any] | None) -> Change:
+    """Likewise, for a workspace that is about to be made in *organization*."""
+    await require_in_organization(actor, "workspace:create", organization.id)
+    return Change(actor, await _values(organization.id, given, None) if given is not None else {})
+
+
+def unchanged(actor: Actor) -> Change:
+    """For a change of the workspace's settings alone: those may not contradict the connection either."""
+    return Change(actor)
+
+
+async def connect(actor: Actor, workspace: Workspace, **given: Any) -> Connection:
+    """Connect *workspace*, or change how it is connected: see `change`."""
+    changing = await change(actor, workspace, given)
+    async with in_transaction():
+        fresh = await Workspace.filter(id=workspace.id).select_for_update().get()
+        await changing.write(fresh)
+    connection = await of(workspace)
+    assert connection is not None
+    return connection
+
+
+async def disconnect(actor: Actor, workspace: Workspace) -> None:
+    """Let *workspace* follow no repository.  Its runs and configurations stay; it takes uploads again."""
+    changing = await change(actor, workspace, None)
+    async with in_transaction():
+        await changing.write(workspace)
+
+
+async def of(workspace: Workspace) -> Connection | None:
+    """The connection of *workspace*, its repository loaded."""
+    return (await of_all([workspace.id])).get(workspace.id)
+
+
+async def of_all(workspace_ids: Sequence[str]) -> dict[str, Connection]:
+    """Those of many workspaces by the workspace's id, as `of` gives one."""
+    found = Connection.filter(workspace_id__in=list(workspace_ids)).select_related("repository")
+    return {one.workspace_id: one for one in await found}
+
+
+async def refuse_upload(workspace: Workspace, speculative: bool) -> None:
+    """Raise Invalid for a configuration that is to be applied and does not come from the repository."""
+    connection = None if speculative else await of(workspace)
+    if connection is not None:
+        raise Invalid(
+            f"The workspace {workspace.name} takes its configuration from the repository"
+            f" {connection.repository.full_name}, so an uploaded one can only be planned. Push a commit to have it"
+            " applied, or upload a speculative configuration version.",
+            field="speculative",
+        )
+
+
+async def _values(organization_id: str, given: Mapping[str, Any], before: Connection | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if before is None or given.get("identifier") or given.get("installation_id"):
+        values["repository_id"] = (await _repository(organization_id, given, before)).id
+    if "branch" in given:
+        values["branch"] = _branch(given["branch"] or "")
+    if "ingress_submodules" in given:
+        values["ingress_submodules"] = bool(given["ingress_submodules"])
+    if "tags_regex" in given:
+        values["tags_regex"] = _tags_regex(given["tags_regex"] or "")
+    return values
+
+
+async def _repository(organization_id: str, given: Mapping[str, Any], before: Connection | None) -> Repository:
+    identifier = given.get("identifier") or (before.repository.full_name if before else "")
+    number = given.get("installation_id") or (before.repository.installation_id if before else "")
+    if not identifier:
+        raise Invalid("A repository is named by its owner and name: acme/network.", field="vcs_repo/identifier")
+    if not number:
+        raise Invalid(
+            "Name the installation of the GitHub App that sees the repository (GET /api/v2/github-app/installations).",
+            field="vcs_repo/github_app_installation_id",
+        )
+    installation = await installations.linked_to(organization_id).get_or_none(id=number)
+    if installation is None or installation.trouble:
+        raise Invalid(
+            (installation and installation.trouble)
+            or f"The organization may use no installation {str(number)[:60]} of the GitHub App. An installation has to"
+            " be linked to it first.",
+            field="vcs_repo/github_app_installation_id",
+        )
+    named = await installation.repositories.filter(full_name__iexact=identifier)
+    repository = min(named, key=lambda one: one.lost is not None, default=None)
+    if repository is None or repository.lost:
+        raise Invalid(
+            (repository and repository.lost)
+            or f"The GitHub App's installation in {installation.account_login} sees no repository"
+            f" {str(identifier)[:255]}. Its owner can give it access at GitHub.",
+            field="vcs_repo/identifier",
+        )
+    return repository
+
+
+def _branch(branch: str) -> str:
+    if len(branch) > LONGEST_BRANCH or not branch.isprintable() or " " in branch:
+        raise Invalid(
+            f'A branch has at most {LONGEST_BRANCH} characters and no spaces; "" follows the default branch.',
+            field="vcs_repo/branch",
+        )
+    return branch.removeprefix("refs/heads/")
+
+
+def _tags_regex(expression: str) -> str:
+    if "\0" in expression:
+        raise Invalid("A text cannot hold a NUL character.", field="vcs_repo/tags_regex")
+    try:
+        check_tags_regex(expression)
+    except Invalid as error:
+        raise Invalid(error.sentence, field="vcs_repo/tags_regex") from None
+    return expression
+
+
+async def _check(workspace: Workspace) -> None:
+    connection = await Connection.filter(workspace_id=workspace.id).only("workspace_id", "tags_regex").first()
+    if connection is None or not connection.tags_regex:
+        return
+    for what, column in (("patterns", workspace.trigger_patterns), ("prefixes", workspace.trigger_prefixes)):
+        if column:
+            raise Invalid(
+                f"A workspace that follows tags has no trigger {what}: a tag has no changed files. Clear the one you do"
+                " not want.",
+                field="vcs_repo/tags_regex",
+            )

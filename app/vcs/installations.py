@@ -1,0 +1,36 @@
+"""Which installations of the GitHub App an organization may use."""
+
+from __future__ import annotations
+
+from tortoise.expressions import Subquery
+from tortoise.queryset import QuerySet
+
+from app import organizations
+from app.access.actors import Actor
+from app.errors import NotFound
+from app.vcs.models import Installation, InstallationLink, Repository
+
+
+def linked_to(*organization_ids: str) -> QuerySet[Installation]:
+    """Those that any of the organizations may use, suspended ones too, by the account's name."""
+    links = InstallationLink.filter(organization_id__in=list(organization_ids)).values("installation_id")
+    return Installation.filter(deleted_at=None, id__in=Subquery(links)).order_by("account_login", "id")
+
+
+async def visible(actor: Actor) -> QuerySet[Installation]:
+    """Those that an organization of *actor*'s may use; a run's token sees none."""
+    if actor.claims is not None:
+        return Installation.filter(id="")
+    return linked_to(*[one.id for one in await organizations.visible(actor).only("id")])
+
+
+async def find(actor: Actor, installation_id: str) -> Installation:
+    found = await (await visible(actor)).get_or_none(id=installation_id)
+    if found is None:
+        raise NotFound(f"There is no installation {installation_id[:60]} of the GitHub App, or you may not see it.")
+    return found
+
+
+async def repositories(installation: Installation) -> list[Repository]:
+    """Those that can be connected, by name."""
+    return await installation.repositories.filter(lost=None).order_by("full_name")
