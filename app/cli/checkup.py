@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from app import clock
+from app.cli import client_files
 from app.errors import StateroomError, Unavailable
 from app.settings import Settings, unknown
+from app.wording import counted
 
 if TYPE_CHECKING:
     from app.tool_versions.models import ToolVersion
@@ -66,7 +68,10 @@ def _settings(settings: Settings) -> Finding:
     if names:
         remedy = "Correct the names (docs/settings.md lists them) or unset them."
         return Finding("settings", "note", f"No such settings: {', '.join(names)}.", remedy)
-    return Finding("settings", "ok", f"data in {settings.data_dir}, reached at {settings.external_url}")
+    reached = told = client_files.read_url(settings.data_dir) or settings.external_url
+    if told != settings.external_url:  # `up` was given options
+        reached = f"{told}, as the last `stateroom up` here was (these settings alone: {settings.external_url})"
+    return Finding("settings", "ok", f"data in {settings.data_dir}, reached at {reached}")
 
 
 def _disk(settings: Settings) -> Finding:
@@ -87,14 +92,16 @@ def _disk(settings: Settings) -> Finding:
 def _terraform(settings: Settings) -> Finding:
     from app.execution import releases
 
-    found = sorted(releases.installed(settings))
+    found, left_out = releases.survey(settings)
+    without = "".join(f"; left out: {one.path}, {one.why}" for one in left_out)
     if found:
-        return Finding("terraform", "ok", ", ".join(found))
+        there_are = ", ".join(sorted({one.name for one in found}))
+        return Finding("terraform", "note" if without else "ok", there_are + without)
     remedy = (
         f"Put one on PATH, or into {settings.tools_dir}/terraform/VERSION/terraform. "
         "https://developer.hashicorp.com/terraform/install"
     )
-    return Finding("terraform", "failed", "There is no terraform here, so no run can be carried out.", remedy)
+    return Finding("terraform", "failed", f"There is no terraform here, so no run can be carried out{without}.", remedy)
 
 
 def _sandbox(settings: Settings) -> Finding:
@@ -119,7 +126,8 @@ def _keys(settings: Settings) -> Finding:
             return Finding("keys", "note", "none yet; the first start makes them")
         keys.load(settings)  # says what is missing
     ring = keys.load(settings)
-    return Finding("keys", "ok", f"{len(ring.keys)} in {ring.source}; keep a copy elsewhere")
+    where = "STATEROOM_KEYS" if settings.keys else f"the key file {path}"
+    return Finding("keys", "ok", f"{counted(len(ring.keys), 'key')} in {where}; keep a copy elsewhere")
 
 
 def _database(settings: Settings) -> Finding:

@@ -86,9 +86,21 @@ def api() -> str | None:
     """Every route of the API, and the attributes of every resource that can describe itself."""
     if not _exists("backend_api.routes"):
         return None
-    rows = [f"| `{method}` | `{path}` | {what} |" for method, path, what in _described_routes()]
+    rows = [f"| `{method}` | `{path}` | {_beyond(what)} |" for method, path, what in _described_routes()]
     table = ["| method | path | |", "|---|---|---|", *rows]
     return "\n".join(["# API", "", NOTICE, "## Routes", "", *table]) + "\n"
+
+
+_HEAD = re.compile(r"[A-Z]+(?:, [A-Z]+)* (\S+?)[:,]?(?: |\Z)")
+
+
+def _beyond(what: str) -> str:
+    """What the first line of a route's handler says besides method and path, which stand beside it."""
+    head = _HEAD.match(what)
+    if head is None:
+        return what
+    query, said = head[1].partition("?")[2], what[head.end() :]
+    return ", ".join(part for part in (f"`?{query}`" if query else "", said) if part)
 
 
 def runs() -> str | None:

@@ -91,11 +91,14 @@ async def _rotate(settings: Any) -> dict[str, Any]:
 
 
 def _sentences(done: Any, retired: list[dict[str, Any]]) -> list[str]:
+    from app.wording import counted
+
     how = "was made active by an earlier call, which is finished now" if done.resumed else "is active"
-    lines = [f"{done.active} {how}; {done.rewrapped} rows were encrypted anew.  Copy the key file elsewhere."]
+    anew = f"{counted(done.rewrapped, 'row')} {'was' if done.rewrapped == 1 else 'were'} encrypted anew"
+    lines = [f"{done.active} {how}; {anew}.  Copy the key file elsewhere."]
     for one in retired:
         free_at = one["may-be-dropped-at"]
-        until = f"may be dropped from {free_at} on" if free_at else f"has {one['rows']} rows and must stay"
+        until = f"may be dropped from {free_at} on" if free_at else f"has {counted(one['rows'], 'row')} and must stay"
         lines.append(f"{one['id']} {until}.")
     return lines + [f"Damaged: {what}" for what in done.damaged]
 
@@ -117,6 +120,8 @@ def _shown(known: Any) -> dict[str, Any]:
 
 
 def _print(one: dict[str, Any]) -> None:
+    from app.wording import counted
+
     free_at = one["may-be-dropped-at"]
     dropping = f"  may be dropped from {free_at} on" if free_at else ""
-    typer.echo(f"{one['id']}  {one['status']:<8}  {one['rows']} rows{dropping}")
+    typer.echo(f"{one['id']}  {one['status']:<8}  {counted(one['rows'], 'row')}{dropping}")

@@ -35,7 +35,7 @@ def queue(
 async def gathered(limit: int) -> dict[str, Any]:
     from app.jobs import order, workers
     from app.jobs.models import Job
-    from app.runs import waiting
+    from app.runs import lists, waiting
 
     crew = [
         {"id": one.id, "name": one.name, "slots": one.slots, "tools": one.tools, "problem": one.problem}
@@ -52,7 +52,13 @@ async def gathered(limit: int) -> dict[str, Any]:
         jobs += await far.order_by("priority", "number").limit(limit - len(jobs)).select_related(*_BESIDE)
     why = {job.id: reason for job, reason in await waiting.slots(jobs)}
     waiting_jobs = [{**_told(job), "position": at, "why": f"{why[job.id].sentence}."} for at, job in enumerate(jobs, 1)]
-    return {"workers": crew, "running": running, "waiting": waiting_jobs, "waiting-count": await waits.count()}
+    return {
+        "workers": crew,
+        "running": running,
+        "waiting": waiting_jobs,
+        "waiting-count": await waits.count(),
+        "pending-count": await lists.count_pending(),
+    }
 
 
 _BESIDE = ("run__workspace", "organization")
@@ -75,6 +81,7 @@ def _told(job: Job) -> dict[str, Any]:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     from app.cli.runs import printable
+    from app.wording import counted
 
     slots = sum(one["slots"] for one in found["workers"])
     lines = [f"{counted(len(found['workers']), 'worker')}, {counted(slots, 'slot')}"]
@@ -86,11 +93,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines += [f"  {job['position']}. {_line(job)}", f"     {printable(job['why'])}"]
     if more := found["waiting-count"] - len(found["waiting"]):
         lines.append(f"  and {more} more; --limit shows them")
+    if pending := found["pending-count"]:
+        lines.append(f"{pending} pending behind a lock; `stateroom runs --status pending` says whose")
     return lines
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _line(job: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from app.errors import NotFound
+from app.wording import counted
 
 
 def check(data: Path | None, named: str | None, as_json: bool) -> int:
@@ -57,7 +58,7 @@ async def _workspaces(named: str | None) -> list[Any]:
 
 def _summed_up(found: list[dict[str, Any]]) -> str:
     versions, wrong = sum(one["versions"] for one in found), sum(bool(one["misfit"]) for one in found)
-    where = "1 workspace" if len(found) == 1 else f"{len(found)} workspaces"
+    where = counted(len(found), "workspace")
     what = "1 state version" if versions == 1 else f"{versions} state versions"
     return f"{what} of {where} checked: {f'{wrong} with one that does not fit' if wrong else 'all well'}."
 

@@ -44,35 +44,72 @@ class Release:
         return f"{self.engine}/{self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What lies where releases are looked for and can carry out no run; *why* goes on from its path."""
+
+    path: Path
+    why: str
+
+
 def installed(settings: Settings) -> dict[str, Release]:
-    """Every release here by name.  Starts each program that is only on PATH once, to ask its version."""
-    everything = [*_on_path(), *_in_tools(settings.tools_dir)]
-    for release in everything:
-        if not versions.carries_out_runs(release.engine, release.version):
-            log.warning("too old to carry out runs, left out", version=release.name, path=str(release.path))
-    return {one.name: one for one in everything if versions.carries_out_runs(one.engine, one.version)}
+    """Every release here by name, and a word in the log on what was left out."""
+    found, left_out = survey(settings)
+    for one in left_out:
+        log.warning("left out", path=str(one.path), why=one.why)
+    return {one.name: one for one in found}
 
 
-def _in_tools(tools: Path) -> Iterator[Release]:
+def survey(settings: Settings) -> tuple[list[Release], list[LeftOut]]:
+    """Every release here, of two that have one name the one that counts last, and what is none.
+
+    Starts each program that is only on PATH once, to ask its version; those in the tools directory are what their
+    directories are called (`version_of` asks).
+    """
+    found, left_out = [], []
+    for one in (*_on_path(), *_in_tools(settings.tools_dir)):
+        if isinstance(one, Release) and not versions.carries_out_runs(one.engine, one.version):
+            one = LeftOut(one.path, f"{one.version} is too old to carry out runs")
+        if isinstance(one, LeftOut):
+            left_out.append(one)
+        else:
+            found.append(one)
+    return found, left_out
+
+
+_NO_PROGRAM = "no program that runs can be given: not executable, or only a script"
+
+
+def _in_tools(tools: Path) -> Iterator[Release | LeftOut]:
     for engine, program in PROGRAMS.items():
-        for folder in {engine, program}:
-            for path in sorted(Path(tools, folder).glob(f"*/{program}")):
-                if _is_program(path) and versions.is_exact(path.parent.name.removeprefix("v")):
-                    yield Release(engine, path.parent.name.removeprefix("v"), path.resolve())
+        for folder in sorted({engine, program}):
+            for directory in sorted(Path(tools, folder).glob("*/")):
+                version, path = directory.name.removeprefix("v"), directory / program
+                if not versions.is_exact(version):
+                    yield LeftOut(directory, "its name is no exact version")
+                elif not path.exists():
+                    yield LeftOut(directory, f"there is no {program} in it")
+                elif not _is_program(path):
+                    yield LeftOut(path, _NO_PROGRAM)
+                else:
+                    yield Release(engine, version, path.resolve())
 
 
-def _on_path() -> Iterator[Release]:
-    for engine, program in PROGRAMS.items():
+def _on_path() -> Iterator[Release | LeftOut]:
+    for program in PROGRAMS.values():
         where = shutil.which(program)
-        if where is None:
-            continue
-        path = Path(where).resolve()
-        if not _is_program(path):
-            log.warning("not a program that runs can be given, only a script", path=where)
-            continue
-        version = _version_of(path)
-        if version:
-            yield Release(engine, version, path)
+        if where is not None:
+            yield _behind(program, Path(where))
+
+
+def _behind(program: str, where: Path) -> Release | LeftOut:
+    path = where.resolve()
+    if not _is_program(path):
+        return LeftOut(where, _NO_PROGRAM)
+    version = version_of(path)
+    if version is None:
+        return LeftOut(where, "it does not say its version")
+    return Release(next(engine for engine, name in PROGRAMS.items() if name == program), version, path)
 
 
 def _is_program(path: Path) -> bool:
@@ -84,8 +121,8 @@ def _is_program(path: Path) -> bool:
         return False
 
 
-def _version_of(path: Path) -> str | None:
-    """What it says itself; versions before 0.13 know no JSON."""
+def version_of(path: Path) -> str | None:
+    """What the program says it is; versions before 0.13 know no JSON."""
     environment = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull, "HOME": "/nonexistent", "PATH": ""}
     try:
         told = subprocess.run(

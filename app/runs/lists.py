@@ -17,6 +17,7 @@ from app.organizations.models import Organization
 from app.runs import lifecycle
 from app.runs.actions import visible
 from app.runs.models import Run
+from app.runs.statuses import PENDING
 from app.workspaces.models import Workspace
 
 #: What each operation of `filter[operation]` comes to in columns; `lifecycle.operation` says the same of one run.
@@ -98,6 +99,12 @@ async def _in_order(waiting: QuerySet[Job], offset: int, limit: int) -> list[Job
         far = waiting.filter(number__not_in=near) if near else waiting
         found += await far.order_by("priority", "number").offset(max(offset - len(near), 0)).limit(limit - len(page))
     return found
+
+
+async def count_pending() -> int:
+    """How many runs, of all organizations, wait for their turn in their workspace: behind another, or behind a person's
+    lock."""
+    return await Run.filter(status=PENDING, workspace__deleted_at=None).count()
 
 
 @dataclass(frozen=True, slots=True)

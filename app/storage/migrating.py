@@ -28,6 +28,7 @@ from app.errors import Conflict
 from app.settings import Settings, SettingsError
 from app.settings import load as load_settings
 from app.storage import database, migration_states
+from app.wording import counted
 
 
 class NewerDatabase(Conflict):
@@ -64,7 +65,7 @@ async def check(settings: Settings) -> None:
         missing = [step.migration.name for step in await executor.plan()]
     if missing:
         raise OutdatedDatabase(
-            f"The database lacks {len(missing)} migrations, {missing[0]} first. Run `stateroom migrate`."
+            f"The database lacks {counted(len(missing), 'migration')}, {missing[0]} first. Run `stateroom migrate`."
         )
 
 

@@ -95,7 +95,8 @@ async def drop(settings: Settings, key_id: str, *, at_once: bool = False) -> Non
         if known.status != "retired":
             raise Conflict(f"The key {key_id} is {known.status}; only a retired one can be dropped.")
         if known.rows:
-            raise Conflict(f"{known.rows} rows hang on the key {key_id}. Run `stateroom keys rotate` first.")
+            hang = "1 row hangs" if known.rows == 1 else f"{known.rows} rows hang"
+            raise Conflict(f"{hang} on the key {key_id}. Run `stateroom keys rotate` first.")
         if known.may_be_dropped_at is not None and known.may_be_dropped_at > clock.now() and not at_once:
             raise Conflict(
                 f"Links signed with the key {key_id} hold until {clock.wire(known.may_be_dropped_at)}. Wait, or say"

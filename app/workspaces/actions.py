@@ -15,6 +15,7 @@ from app.errors import Conflict, Invalid
 from app.organizations.models import Organization
 from app.projects.models import Project
 from app.storage.database import in_transaction
+from app.wording import counted
 from app.workspaces import settings, tags, versions
 from app.workspaces.models import Workspace
 
@@ -130,8 +131,9 @@ async def safe_delete(actor: Actor, workspace: Workspace) -> None:
                 " deletion."
             )
         if fresh.resource_count:
+            resources = counted(fresh.resource_count, "resource")
             raise Conflict(
-                f"The workspace {fresh.name} still manages {fresh.resource_count} resources. Destroy them first"
+                f"The workspace {fresh.name} still manages {resources}. Destroy them first"
                 " (terraform destroy), or force the deletion and leave them without a state."
             )
         await _delete(fresh)

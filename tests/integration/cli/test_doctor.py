@@ -34,6 +34,14 @@ def test_all_is_well_before_the_first_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_address_is_the_one_that_the_server_was_started_with(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://localhost:9443\n")
+    (tmp_path / "tools/terraform/1.2.3").mkdir(parents=True)
+    found = findings(stateroom("doctor", "--json", "--data", str(tmp_path)))
+    assert "reached at https://localhost:9443," in found["settings"]["text"]
+    assert "1.2.3, there is no terraform in it" in found["terraform"]["text"]
+
+
 def test_what_stops_work_has_a_remedy_and_status_1(tmp_path: Path) -> None:
     ended = stateroom("doctor", "--json", "--data", str(tmp_path), PATH="/nowhere")
     finding = findings(ended)["terraform"]

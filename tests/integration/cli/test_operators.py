@@ -96,7 +96,17 @@ async def test_an_empty_installation_says_so_and_a_wrong_name_is_no_empty_list(o
     assert "nobody" in said
     assert await ended("queue") == (0, "0 workers, 0 slots\n0 running\n0 waiting\n", "")
     shown = json.loads((await ended("queue", "--json"))[1])
-    assert shown == {"workers": [], "running": [], "waiting": [], "waiting-count": 0}
+    assert shown == {"workers": [], "running": [], "waiting": [], "waiting-count": 0, "pending-count": 0}
+
+
+@pytest.mark.usefixtures("opened")
+async def test_what_is_pending_behind_a_lock_is_counted_beside_what_waits_for_a_worker() -> None:
+    workspace = await factories.make_workspace()
+    for _ in range(3):
+        await factories.make_run(workspace)
+    lines = queue_command._lines(await queue_command.gathered(50))
+    assert "1 waiting" in lines
+    assert lines[-1].startswith("2 pending behind a lock")
 
 
 @pytest.mark.usefixtures("opened")
@@ -123,6 +133,9 @@ def test_the_versions_are_told_without_a_server(tmp_path: Path) -> None:
     for name in ("1.0.3", "0.11.14", "not a version"):
         (place / name).mkdir(parents=True)
         (place / name / "terraform").symlink_to(terraform())
+    (place / "1.2.3").mkdir()
+    (place / "1.2.4").mkdir()
+    (place / "1.2.4/terraform").write_text("#!/bin/sh\n")
     done = stateroom("version", "--json", "--data", str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -130,5 +143,13 @@ def test_the_versions_are_told_without_a_server(tmp_path: Path) -> None:
     assert found["python"] == platform.python_version()
     assert [one["version"] for one in found["terraform"]][1:] == ["1.0.3"]  # after the one on PATH
     assert found["opentofu"] == []
+    assert [(Path(one["path"]).name, one["why"]) for one in found["left-out"]] == [
+        (terraform().name, "0.11.14 is too old to carry out runs"),
+        ("1.2.3", "there is no terraform in it"),
+        ("terraform", "no program that runs can be given: not executable, or only a script"),
+        ("not a version", "its name is no exact version"),
+    ]
     lines = stateroom("version", "--data", str(tmp_path)).stdout.splitlines()
-    assert lines[-1].split() == ["opentofu", "none", "here"]
+    assert [line for line in lines if f"(it says it is {found['terraform'][0]['version']})" in line] == [lines[3]]
+    assert lines[4].split() == ["opentofu", "none", "here"]
+    assert lines[-1].startswith("left out")
