@@ -79,6 +79,11 @@ class Toolbox:
         A bundle goes before what lies on the machine: an administrator registered it for every worker.  Who wants a
         version that is on its way to somebody else here waits for it.
         """
+        if not versions.carries_out_runs(engine, version):  # a bundle may have been registered before that was asked
+            raise CannotInstall(
+                f"{versions.NAMES[engine]} {version} carries out no runs here: that takes {versions.OLDEST[engine]} or"
+                " newer. Set the workspace to such a version."
+            )
         tool = await ToolVersion.get_or_none(engine=engine, version=version)
         lies_here = self._installed.get(_name(engine, version))
         if lies_here is not None and (tool is None or tool.official):

@@ -55,6 +55,8 @@ class Report:
 
     tools: frozenset[str]
     downloads: bool
+    is_there: bool
+    """Whether any worker has said anything."""
 
     def versions(self, engine: str) -> frozenset[str]:
         """The versions of *engine* that any worker has said it has."""
@@ -64,7 +66,8 @@ class Report:
 async def report() -> Report:
     """What all workers together have, and whether one of them may download more."""
     told = await Worker.all().values_list("tools", "downloads")
-    return Report(frozenset(tool for tools, _ in told for tool in tools), any(downloads for _, downloads in told))
+    tools = frozenset(tool for tools, _ in told for tool in tools)
+    return Report(tools, downloads=any(downloads for _, downloads in told), is_there=bool(told))
 
 
 async def living() -> list[Worker]:

@@ -22,6 +22,7 @@ from app.runs import lifecycle, stages
 from app.runs.models import Comment, Run, RunEvent
 from app.states import history
 from app.storage.database import in_transaction
+from app.workspaces import locking
 from app.workspaces.models import Workspace
 
 log = structlog.get_logger(__name__)
@@ -140,7 +141,10 @@ async def _take_lock(run: Run) -> None:
     free = Workspace.filter(id=workspace_id, locked_by_run_id=None, locked_by_user_id=None, deleted_at=None)
     now = clock.now()
     if not await free.update(locked_by_run_id=run.id, locked_at=now, current_run_id=run.id, latest_change_at=now):
-        raise Conflict("The workspace is locked; unlock it, or wait for the run that holds it, and try again.")
+        workspace = await Workspace.get(id=workspace_id)
+        if workspace.deleted_at is not None:
+            raise Conflict(f"The workspace {workspace.name} was deleted meanwhile.")
+        raise await locking.refusal(workspace)
 
 
 async def _free_lock(run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.jobs import workers
-from app.tool_versions.models import ToolVersion
+from app.tool_versions.models import ReleaseIndex, ToolVersion
 from app.workspaces.versions import Offer
 
 
@@ -20,6 +20,18 @@ async def offer(engine: str) -> Offer:
         here=frozenset(report.versions(engine) | bundles) - disabled,
         releases=frozenset(releases) - disabled,
         disabled=disabled,
+        is_reported=report.is_there,
+        unread=await _unread(engine) if report.downloads else None,
+    )
+
+
+async def _unread(engine: str) -> str | None:
+    """Why the official releases are not all known to workers that may download them."""
+    index = await ReleaseIndex.get_or_none(engine=engine)
+    if index is None:
+        return "the index of its official releases was not read yet, which takes a key that may sign them"
+    return (
+        f"the index of its official releases could not be read: {index.problem.rstrip('.')}" if index.problem else None
     )
 
 

@@ -43,7 +43,7 @@ async def lock(actor: Actor, workspace: Workspace, reason: str | None = None) ->
     async with in_transaction():
         fresh = await _row(workspace)
         if _is_locked(fresh):
-            raise Conflict(f"The workspace is locked by {await holder(fresh)}. {_remedy(fresh)}")
+            raise await refusal(fresh)
         await _write(fresh, locked_by_user_id=actor.id, locked_reason=reason, locked_at=clock.now())
     return fresh
 
@@ -58,7 +58,7 @@ async def unlock(actor: Actor, workspace: Workspace) -> Workspace:
         if not _is_locked(fresh):
             raise Conflict(f"The workspace {fresh.name} is already unlocked.")
         if fresh.locked_by_user_id != actor.id:
-            raise Conflict(f"The workspace is locked by {await holder(fresh)}. {_remedy(fresh)}")
+            raise await refusal(fresh)
         await _free(fresh, forced=False)
     await events.workspace_freed.announce(fresh.id)
     return fresh
@@ -73,7 +73,7 @@ async def force_unlock(actor: Actor, workspace: Workspace) -> Workspace:
         if not _is_locked(fresh):
             raise Conflict(f"The workspace {fresh.name} is already unlocked.")
         if fresh.locked_by_run_id is not None:
-            raise Conflict(f"The workspace is locked by {await holder(fresh)}. {_remedy(fresh)}")
+            raise await refusal(fresh)
         await _free(fresh, forced=True)
     await events.workspace_freed.announce(fresh.id)
     return fresh
@@ -85,6 +85,11 @@ async def holder(workspace: Workspace) -> str:
         return f"Run {workspace.locked_by_run_id}"
     user = await User.get_or_none(id=workspace.locked_by_user_id)
     return f"User {user.username if user is not None else workspace.locked_by_user_id}"
+
+
+async def refusal(workspace: Workspace) -> Conflict:
+    """What is said to who needs the lock that somebody else holds."""
+    return Conflict(f"The workspace is locked by {await holder(workspace)}. {_remedy(workspace)}")
 
 
 def _remedy(workspace: Workspace) -> str:

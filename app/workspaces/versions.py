@@ -31,12 +31,21 @@ class Offer:
     """What there is of an engine.
 
     `here` lies on a worker or was registered by an administrator, `releases` are official ones that a worker may
-    download, and `disabled` are neither: an administrator has closed them.
+    download, and `disabled` are neither: an administrator has closed them.  `is_reported` says that a worker has told
+    what it has, so that what is not among it is nowhere; `unread` is why official releases that a worker may download
+    are not known, as a piece of a sentence.
     """
 
     here: frozenset[str] = frozenset()
     releases: frozenset[str] = frozenset()
     disabled: frozenset[str] = frozenset()
+    is_reported: bool = False
+    unread: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a version that is not among it can be refused."""
+        return self.is_reported or bool(self.all)
 
     @property
     def all(self) -> frozenset[str]:
@@ -99,8 +108,8 @@ def check(version: str, engine: str, offer: Offer) -> str:
             "A Terraform version is exact (1.11.4), latest, or a constraint (~> 1.11.0).",
             field="terraform_version",
         )
-    if offer.all and offer.newest(version) is None:
-        raise Invalid(_refusal(version, engine, offer), field="terraform_version")
+    if offer.is_known and offer.newest(version) is None:
+        raise Invalid(_refusal(version, engine, offer), field="terraform_version" if offer.all else "engine")
     return version
 
 
@@ -112,11 +121,13 @@ async def for_new_workspace(wanted: str | None, engine: str, client_version: str
     """
     offer = await offered(engine)
     newest = offer.newest(LATEST)
+    if wanted is None and newest is None and engine != "terraform":  # which nobody gets without asking for it
+        check(LATEST, engine, offer)
     if wanted is None:
         return newest or (client_version if client_version and _VERSION.fullmatch(client_version) else LATEST)
     is_the_clients_own = client_version is not None and wanted.partition("-")[0] == client_version.partition("-")[0]
-    if is_the_clients_own and newest and _is_well_formed(wanted) and offer.newest(wanted) is None:
-        return newest
+    if is_the_clients_own and _is_well_formed(wanted) and offer.newest(wanted) is None:
+        return newest or wanted
     return check(wanted, engine, offer)
 
 
@@ -130,7 +141,7 @@ async def resolve(engine: str, wanted: str, *, strict: bool = True) -> str:
     found = offer.newest(wanted)
     if found is not None:
         return found
-    if is_exact(wanted) and (not strict or not offer.all):
+    if is_exact(wanted) and not (strict and offer.is_known):
         return wanted
     check(wanted, engine, offer)
     raise Invalid(
@@ -141,19 +152,24 @@ async def resolve(engine: str, wanted: str, *, strict: bool = True) -> str:
 
 def _refusal(version: str, engine: str, offer: Offer) -> str:
     name, there_is = NAMES.get(engine, engine), _listed(offer)
+    no_release = offer.unread or ("it is no official release" if offer.releases else "none may download it")
     if version in offer.disabled:
         return (
             f"{name} {version} has been disabled by an administrator of this server. There is {there_is}; set the"
             " workspace to one of these."
         )
+    if not offer.all:
+        remedy = "Install it on a worker (docs/versions.md)"
+        other = "" if engine == "terraform" else ", or set the engine to terraform"
+        return f"No worker of this server has {name}, and {no_release}. {remedy}{other}."
     if not carries_out_runs(engine, version):
         return (
             f"{name} {version} carries out no runs here: that takes {OLDEST[engine]} or newer. There is {there_is};"
             " name one of these. The terraform on your own machine may be older."
         )
     return (
-        f"No worker of this server has {name} {version}, and none may download it. There is {there_is}; name one of"
-        " these, or install that version on a worker."
+        f"No worker of this server has {name} {version}, and {no_release}. There is {there_is}; name one of these, or"
+        " install that version on a worker."
     )
 
 
@@ -206,6 +222,8 @@ def order(version: str) -> Key:
 
 
 def _listed(offer: Offer) -> str:
+    if not offer.all:
+        return "no other"
     newest = sorted((v for v in offer.here or offer.releases if _VERSION.fullmatch(v)), key=order, reverse=True)
     listed = ", ".join(newest[:12]) + (" and older ones" if len(newest) > 12 else "")
     more = offer.releases - offer.here if offer.here else None

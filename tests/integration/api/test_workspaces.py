@@ -166,6 +166,18 @@ async def test_a_version_that_no_worker_has_is_refused_by_naming_what_there_is(c
     assert (await client.patch(f"{PATH}/net", constraint)).status_code == 200
 
 
+async def test_an_engine_that_no_worker_has_is_refused_with_the_remedy(client: Client) -> None:
+    await client.post(PATH, named())
+    opentofu = document("workspaces", {"engine": "opentofu"})
+    await workers.register("wrk-1", "one", 2, ["terraform/1.11.4"], downloads=True)
+    refused = await client.patch(f"{PATH}/net", opentofu)
+    assert pointer(refused) == "/data/attributes/engine"
+    assert "No worker of this server has OpenTofu, and the index" in error(refused)["detail"]
+    assert pointer(await client.post(PATH, named("other", engine="opentofu"))) == "/data/attributes/engine"
+    await workers.register("wrk-2", "two", 2, ["opentofu/1.11.4"])
+    assert attributes(await client.patch(f"{PATH}/net", opentofu))["engine"] == "opentofu"
+
+
 async def test_a_project_is_taken_by_id(client: Client, organization: Organization) -> None:
     project = await factories.make_project(organization, "network")
     relation = {"project": {"data": {"type": "projects", "id": project.id}}}

@@ -248,6 +248,19 @@ async def test_a_run_whose_version_has_gone_ends_with_the_remedy(opened: Setting
         assert "no longer has Terraform 1.0.1, and cannot get it. Put it into" in await log_of(run)
 
 
+async def test_a_bundle_of_an_old_terraform_that_was_registered_before_is_not_used(opened: Settings) -> None:
+    await ToolVersion.create(
+        id="tool-old", engine="terraform", version="0.11.14-acme", archs=[], official=False, created_at=clock.now()
+    )
+
+    async def say(sentence: str) -> None:
+        raise AssertionError(sentence)
+
+    box = toolbox.Toolbox(opened, {})
+    with pytest.raises(CannotInstall, match=r"0\.11\.14-acme carries out no runs here: that takes 0\.12\.0 or newer"):
+        await box.get("terraform", "0.11.14-acme", say, lambda: True)
+
+
 async def test_a_bundle_brings_its_providers(mirror: Mirror, opened: Settings) -> None:
     provider = f"plugins/registry.terraform.io/acme/fake/1.0.0/{PLATFORM}/terraform-provider-fake_v1.0.0"
     await bundle(mirror, packed({"terraform": terraform(), provider: b"#!/bin/sh\nexit 1\n"}))

@@ -50,9 +50,28 @@ async def test_what_is_here_goes_before_what_would_be_downloaded(workers: None) 
 
 
 async def test_a_run_is_refused_a_version_that_nobody_has(workers: None) -> None:
-    with pytest.raises(Invalid, match=r"none may download it. There is 1\.12\.0-rc1.* and 2 official releases"):
+    with pytest.raises(Invalid, match=r"it is no official release. There is 1\.12\.0-rc1.* and 2 official releases"):
         await versions.resolve("terraform", "1.5.7")
     assert await versions.resolve("terraform", "1.5.7", strict=False) == "1.5.7"
+
+
+@pytest.mark.parametrize(
+    ("offer", "says"),
+    [
+        (
+            Offer(frozenset({"1.9.0"}), unread="the index could not be read: no route"),
+            "the index could not be read: no",
+        ),
+        (Offer(frozenset({"1.9.0"})), "none may download it"),
+        (
+            Offer(is_reported=True),
+            "No worker of this server has OpenTofu, and none may.*or set the engine to terraform",
+        ),
+    ],
+)
+async def test_a_refusal_says_why_a_worker_cannot_get_it(offer: Offer, says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        versions.check("1.8.0", "opentofu", offer)
 
 
 async def test_a_disabled_version_is_refused_as_such(workers: None) -> None:
