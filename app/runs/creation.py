@@ -103,6 +103,7 @@ async def _planned(
         if not plan_only:
             raise Invalid("A stranger's code is only planned, never applied.", field="plan_only")
         values = [value for value in values if not value.sensitive]
+    variables.check_environment(values)
     run = Run(
         id=ids.new("run"),
         workspace_id=workspace.id,

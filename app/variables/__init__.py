@@ -2,6 +2,17 @@
 
 from app.variables.actions import create, delete, find, of, update, update_all
 from app.variables.inheritance import effective, overview
-from app.variables.values import Change
+from app.variables.values import Change, check_environment
 
-__all__ = ["Change", "create", "delete", "effective", "find", "of", "overview", "update", "update_all"]
+__all__ = [
+    "Change",
+    "check_environment",
+    "create",
+    "delete",
+    "effective",
+    "find",
+    "of",
+    "overview",
+    "update",
+    "update_all",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from app.errors import Invalid
 from app.http.limits import readable
 from app.secret import Secret
 from app.storage import crypto
-from app.variables.expressions import is_expression
+from app.variables.expressions import is_expression, unknown_word
 from app.variables.models import Kept
 from app.variables.precedence import Value
 
@@ -21,6 +22,11 @@ _TERRAFORM_KEY = re.compile(r"[^\W\d][\w-]*")
 _ENV_KEY = re.compile(r"(?!-)[^=\s\0]+")
 #: Linux starts no program with a longer string in its environment, `NAME=value` and the NUL behind it.
 MOST_OF_ENVIRONMENT = 128 * 1024
+#: Nor with more of them together than a quarter of the stack's limit, which is 8 MiB as a rule; half a MiB of that is
+#: left for what Stateroom and Terraform add.
+MOST_OF_ALL_ENVIRONMENT = 3 * 512 * 1024
+#: What the kernel counts of a variable besides its text: ``=``, NUL and a pointer.
+_BESIDE = 10
 
 K = TypeVar("K", bound=Kept)
 
@@ -72,8 +78,8 @@ async def change(variable: Kept, wanted: Change) -> bool:
     _check(variable)
     if wanted.value is not None:
         _seal(variable, wanted.value)
-    elif moved:
-        _check_fits(variable, reveal(variable).reveal().encode())
+    elif moved or "hcl" in changes:
+        _check_value(variable, reveal(variable))
     if moved:
         await _key_is_free(variable)
     variable.version_id, variable.updated_at = _new_version(), clock.now()
@@ -108,6 +114,24 @@ def check_of_run(value: Value) -> None:
     if len(value.value.reveal().encode()) > settings.current().max_variable:
         raise _too_long("variables")
     _check_expression(value.key, value.value, field="variables")
+
+
+def check_environment(values: Iterable[Value]) -> None:
+    """Raise Invalid if no program could be started with the environment variables among the *values* of a run."""
+    sizes = {one.key: _length(one) for one in values if one.category == "env"}
+    total, most = sum(sizes.values()), readable(MOST_OF_ALL_ENVIRONMENT)
+    if total > MOST_OF_ALL_ENVIRONMENT:
+        longest = max(sizes, key=lambda key: sizes[key])
+        raise Invalid(
+            f"The environment variables of the workspace and its variable sets come to {readable(total)}, and Linux"
+            f" starts no program with many more than {most}. The longest is {longest}: use variables of the category"
+            " terraform, which reach Terraform in a file.",
+            field="/data/relationships/workspace",
+        )
+
+
+def _length(one: Value) -> int:
+    return len(one.key.encode()) + len(one.value.reveal().encode()) + _BESIDE
 
 
 def taken() -> Invalid:
@@ -145,6 +169,11 @@ def _check(variable: Kept) -> None:
 
 
 def _seal(variable: Kept, value: Secret[str]) -> None:
+    _check_value(variable, value)
+    variable.sealed_value = crypto.seal(value.reveal().encode(), context=variable.sealed_context)
+
+
+def _check_value(variable: Kept, value: Secret[str]) -> None:
     plain = value.reveal().encode()
     if len(plain) > settings.current().max_variable:
         raise _too_long("value")
@@ -153,7 +182,6 @@ def _seal(variable: Kept, value: Secret[str]) -> None:
         raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
     if variable.hcl and variable.category == "terraform" and plain:
         _check_expression(variable.key, value)
-    variable.sealed_value = crypto.seal(plain, context=variable.sealed_context)
 
 
 def _check_fits(variable: Kept, plain: bytes) -> None:
@@ -167,11 +195,19 @@ def _check_fits(variable: Kept, plain: bytes) -> None:
 
 
 def _check_expression(key: str, value: Secret[str], *, field: str = "value") -> None:
-    """Raise Invalid if what is to be written as HCL behind *key* would say more than the value of *key*."""
+    """Raise Invalid if what is to be written as HCL behind *key* would say more than the value of *key*, or nothing
+    that Terraform takes as one."""
     if not is_expression(value.reveal()):
         raise Invalid(
             f"The value of {key} is no single expression of Terraform's language. Put a text into quotes, or send it"
             " without hcl.",
+            field=field,
+        )
+    word = unknown_word(value.reveal())
+    if word is not None:
+        raise Invalid(
+            f"The value of {key} asks for {word}, and Terraform takes only literal values for variables, as in a tfvars"
+            " file. Put a text into quotes; what has to be computed belongs in the configuration.",
             field=field,
         )
 

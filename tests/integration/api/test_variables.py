@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from app import variables
 from app.organizations.models import Organization
 from app.settings import Settings
+from app.variables import values
 from app.variables.models import Variable
 from app.workspaces.models import Workspace
 from tests import factories
@@ -29,12 +31,12 @@ def variable(key: Any = "region", value: Any = "eu", category: Any = "terraform"
 
 
 async def test_a_variable_is_made_shown_changed_and_deleted(client: Client, path: str) -> None:
-    made = await client.post(path, variable(description="where", hcl=True))
+    made = await client.post(path, variable(value='"eu"', description="where", hcl=True))
     assert made.status_code == 201
     one = f"{path}/{made.json()['data']['id']}"
     shown = attributes(await client.get(one))
     assert shown["key"] == "region"
-    assert (shown["value"], shown["hcl"], shown["sensitive"], shown["description"]) == ("eu", True, False, "where")
+    assert (shown["value"], shown["hcl"], shown["sensitive"], shown["description"]) == ('"eu"', True, False, "where")
     changed = attributes(await client.patch(one, document("vars", {"value": "us", "hcl": False})))
     assert (changed["value"], changed["hcl"], changed["description"]) == ("us", False, "where")
     assert changed["version-id"] != shown["version-id"]
@@ -120,6 +122,14 @@ async def test_what_is_wrong_is_422_by_name(client: Client, path: str) -> None:
         assert pointer(response) == f"/data/attributes/{attribute}", (attribute, str(value)[:20])
     smuggler = variable(value="1\nregion = 2", hcl=True)
     assert pointer(await client.post(path, smuggler)) == "/data/attributes/value"
+    for computed in ('file("/etc/passwd")', "hello", '"${var.other}"'):
+        refused = await client.post(path, variable(value=computed, hcl=True))
+        assert pointer(refused) == "/data/attributes/value"
+        assert "only literal values" in error(refused)["detail"]
+    plain = await client.post(path, variable("word", "hello"))
+    turned = await client.patch(f"{path}/{plain.json()['data']['id']}", document("vars", {"hcl": True}))
+    assert "only literal values" in error(turned)["detail"]
+    await client.delete(f"{path}/{plain.json()['data']['id']}")
     for key in ("a=b", "a b", "", "-destroy", "--help", "-var-file=x"):
         assert pointer(await client.post(path, variable(key, category="env"))) == "/data/attributes/key"
     assert pointer(await client.post(path, document("vars", {"category": "env"}))) == "/data/attributes/key"
@@ -130,6 +140,30 @@ async def test_the_longest_value_there_may_be_is_taken(client: Client, path: str
     value = "ä" * (opened.max_variable // 2)
     made = await client.post(path, variable(value=value))
     assert attributes(made)["value"] == value
+
+
+async def test_a_run_whose_environment_no_program_could_be_started_with_is_refused(
+    client: Client, path: str, workspace: Workspace
+) -> None:
+    await factories.make_configuration_version(workspace)
+    sent = document("runs", {}, {"workspace": {"data": {"type": "workspaces", "id": workspace.id}}})
+    piece = "x" * (128 * 1024 - len("LONG10=") - 1)
+    for number in range(10, 21):
+        await factories.make_variable(workspace, f"LONG{number}", piece, category="env")
+    assert (await client.post("/runs", sent)).status_code == 201
+    await factories.make_variable(workspace, "LONG21", piece, category="env")
+    refused = await client.post("/runs", sent)
+    assert pointer(refused) == "/data/relationships/workspace"
+    assert "starts no program with many more than 1536 KiB" in error(refused)["detail"]
+    await factories.make_variable(workspace, "long", piece)  # a file has no such limit
+    assert (await client.delete(f"{path}/{(await Variable.get(key='LONG21')).id}")).status_code == 204
+    assert (await client.post("/runs", sent)).status_code == 201
+
+
+def test_linux_starts_a_program_with_the_longest_environment_there_may_be() -> None:
+    piece = "x" * (values.MOST_OF_ENVIRONMENT - len("LONG10=") - 1)
+    whole = {f"LONG{number}": piece for number in range(10, 10 + values.MOST_OF_ALL_ENVIRONMENT // len(piece))}
+    assert subprocess.run(["/bin/true"], env=whole, check=True).returncode == 0
 
 
 async def test_what_no_environment_can_carry_is_refused_there_and_taken_for_terraform(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.variables.expressions import is_expression
+from app.variables.expressions import is_expression, unknown_word
 
 OBJECT = '{\n  name  = "a" # a comment\n  ports = [1, 2]\n}'
 
@@ -52,6 +52,40 @@ def test_an_expression_is_one(text: str) -> None:
 )
 def test_what_would_define_more_or_nothing_is_none(text: str) -> None:
     assert not is_expression(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('file("/etc/passwd")', "the function file"),
+        ('"x${timestamp()}"', "the function timestamp"),
+        ("{ a = [provider::x::f(1)] }", "the function provider::x::f"),
+        ("hello", "the name hello"),
+        ("{ (a) = 1 }", "the name a"),
+        ("[for s in [1] : t]", "the name t"),
+        ("<<EOT\n${local.x}\nEOT", "the name local"),
+    ],
+)
+def test_what_no_file_of_variables_knows_is_named(text: str, word: str) -> None:
+    assert is_expression(text)
+    assert unknown_word(text) == word
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1", '"file(x)"', "{ a = 1, b : 2 }", "[for k, v in { a = 1 } : { (k) = v, k = 1 } if v > 0]", "1 + 1"),
+        *(
+            '"$${file(x)}"',
+            '"%{ for s in [1] }${s}%{ endfor }"',
+            "<<EOT\nfile(x)\nEOT",
+            "null",
+            "[" * 9999 + "]" * 9999,
+        ),
+    ],
+)
+def test_a_value_that_is_known_from_its_text_asks_for_nothing(text: str) -> None:
+    assert unknown_word(text) is None
 
 
 def test_deep_brackets_are_no_trouble() -> None:
