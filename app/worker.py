@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
-from app import bell, clock, diagnostics, ids, measures, wiring
+from app import bell, clock, configurations, diagnostics, ids, measures, wiring
 from app.errors import StateroomError, Unavailable
 from app.execution import recovery, releases, waiting_lines
 from app.execution.slot import Doorbell, Gate, Slot
@@ -64,6 +64,7 @@ CHORES = {
     "discard saved plans whose state moved": Chore(60, actions.discard_all_stale),
     "end abandoned logs": Chore(5, logs.end_abandoned),
     "give up states whose bytes never came": Chore(60, history.discard_overdue),
+    "give up configurations whose archives never came": Chore(3600, configurations.give_up_overdue),
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
     "follow runs that checks lost sight of": Chore(30, checks.catch_up),

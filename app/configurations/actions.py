@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Awaitable, Callable
+from datetime import timedelta
 from enum import StrEnum
 
 from tortoise.queryset import QuerySet
@@ -23,6 +24,7 @@ from app.workspaces import visibility
 from app.workspaces.models import Workspace
 
 KIND = "configuration"
+OVERDUE = "Its archive did not come before its upload address expired."
 
 
 class Status(StrEnum):
@@ -156,6 +158,13 @@ async def make_current(version: ConfigurationVersion) -> None:
             await Workspace.filter(id=workspace.id).update(current_configuration_version_id=version.id)
 
 
+async def give_up_overdue() -> int:
+    """End the wait for archives whose upload addresses have expired.  How many there were; no run can be of one."""
+    deadline = clock.now() - timedelta(seconds=settings.current().signed_url_life)
+    overdue = ConfigurationVersion.filter(status=Status.PENDING.value, created_at__lt=deadline)
+    return await overdue.update(status=Status.ERRORED.value, error="upload-overdue", error_message=OVERDUE)
+
+
 async def _store(version: ConfigurationVersion, chunks: AsyncIterable[bytes]) -> ConfigurationVersion:
     limits = ArchiveLimits.of(settings.current())
     try:
@@ -176,6 +185,8 @@ async def _adopt(version: ConfigurationVersion, stored: StoredObject) -> Configu
         workspace_id = version.workspace_id
         await Workspace.filter(id=workspace_id).select_for_update().only("id").first()
         fresh = await ConfigurationVersion.filter(id=version.id).select_for_update().get()
+        if fresh.status == Status.ERRORED:
+            raise Invalid(f"{fresh.error_message} Create another configuration version.", field="/data")
         if fresh.status != Status.PENDING:
             await _compare(fresh, stored.sha256)
             return fresh

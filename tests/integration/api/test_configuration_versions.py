@@ -4,13 +4,14 @@ import asyncio
 import gzip
 import io
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from app import configurations
+from app import clock, configurations
 from app import settings as settings_module
 from app.configurations.models import ConfigurationVersion
 from app.organizations.models import Organization
@@ -159,6 +160,22 @@ async def test_a_bad_archive_is_422_the_version_errored_and_nothing_kept(client:
         assert again.status_code == 422
         assert "Create another" in error(again)["detail"]
     assert await StoredObject.all().count() == 0
+
+
+async def test_a_version_whose_archive_never_came_is_errored_when_its_address_has_expired(
+    client: Client, workspace: Workspace, opened: Settings
+) -> None:
+    (old, url), (young, _) = [await begin(client, workspace) for _ in range(2)]
+    expired = clock.now() - timedelta(seconds=opened.signed_url_life + 1)
+    await ConfigurationVersion.filter(id=old).update(created_at=expired)
+    assert await configurations.give_up_overdue() == 1
+    shown = attributes(await client.get(f"/configuration-versions/{old}"))
+    assert (shown["status"], shown["error"]) == ("errored", "upload-overdue")
+    assert "did not come" in shown["error-message"]
+    late = await put(client, url, factories.archive())
+    assert "Create another configuration version" in error(late)["detail"]
+    assert (await client.post("/runs", run_of(workspace, old))).status_code == 422
+    assert attributes(await client.get(f"/configuration-versions/{young}"))["status"] == "pending"
 
 
 async def test_zeros_that_fill_the_disk_are_refused_while_they_come(

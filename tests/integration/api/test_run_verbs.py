@@ -6,8 +6,9 @@ The statuses are the lifecycle's own: one that is added is asked without a word 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -192,6 +193,46 @@ async def test_of_two_decisions_at_once_one_is_taken_and_one_refused(
         decisions = await RunEvent.filter(run_id=run.id, action__in=["confirm", "discard"]).count()
         assert decisions == 1
         assert await Job.filter(run_id=run.id, phase="apply", closed_at=None).count() == (run.status == "apply_queued")
+
+
+async def test_a_saved_plan_that_cannot_be_applied_says_who_is_in_its_way(
+    client: Client, organization: Organization
+) -> None:
+    run = await resting(organization, Status.PLANNED_AND_SAVED, WISHES[0])
+    apply, workspace = f"/runs/{run.id}/actions/apply", f"/workspaces/{run.workspace_id}"
+    assert (await client.post(f"{workspace}/actions/lock")).status_code == 200
+    assert "locked by User alice" in refusal(await client.post(apply))
+    assert (await client.post(f"{workspace}/actions/unlock")).status_code == 200
+    other = await factories.make_run(await Workspace.get(id=run.workspace_id))
+    assert f"locked by Run {other.id}" in refusal(await client.post(apply))
+    assert (await client.post(f"/runs/{other.id}/actions/cancel")).status_code == 202
+    await Run.filter(id=run.id).update(input_state_version_id="sv-another")
+    assert "The state has moved since this plan was made" in refusal(await client.post(apply))
+    await Run.filter(id=run.id).update(input_state_version_id=None)
+    assert (await client.post(apply)).status_code == 202
+
+
+class SetBack:
+    """The machine's clocks, the wall's an hour behind."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) - timedelta(hours=1)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+async def test_a_clock_that_was_set_back_an_hour_keeps_nobody_from_deciding(
+    client: Client, organization: Organization
+) -> None:
+    for status, verb in ((Status.PLANNED, "apply"), (Status.PLANNED, "discard"), (Status.PENDING, "cancel")):
+        run = await resting(organization, status, WISHES[0])
+        with clock.using(SetBack()):
+            assert (await client.post(f"/runs/{run.id}/actions/{verb}")).status_code == 202, verb
+            shown = attributes(await client.get(f"/runs/{run.id}"))
+        stamps = list(shown["status-timestamps"].values())
+        assert len(stamps) > 1
+        assert stamps == sorted(stamps), verb
 
 
 async def test_a_cancel_said_by_two_at_once_is_one_cancel(client: Client, organization: Organization) -> None:

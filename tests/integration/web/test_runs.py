@@ -113,6 +113,27 @@ async def test_each_button_does_what_it_says(alice: Browser, workspace: Workspac
     assert "alice commented why?" in labels[2]
 
 
+async def test_a_plan_nobody_can_apply_is_retried_by_its_button(
+    alice: Browser, workspace: Workspace, owner: User
+) -> None:
+    actor = await factories.actor_of(owner)
+    run = await planning.planned(
+        await factories.make_run(workspace, actor=actor, plan_only=True, message="What if", target_addrs=["a.b"])
+    )
+    assert "Retry Run…" in text(await alice.get(page_of(run)))
+    forged = await alice.post(page_of(run) + "/retry", headers={"origin": "https://evil.example"})
+    assert forged.status_code == 403
+    assert await Run.filter(workspace_id=workspace.id).count() == 1
+    sent = await alice.post(page_of(run) + "/retry")
+    again = await Run.get(workspace_id=workspace.id, number=run.number + 1)
+    assert (sent.status_code, sent.headers["location"]) == (303, page_of(again))
+    kept = ("configuration_version_id", "message", "target_addrs", "plan_only", "terraform_version", "created_by_id")
+    assert [getattr(again, name) for name in kept] == [getattr(run, name) for name in kept]
+    ordinary = await planning.planned(await factories.make_run(workspace, actor=actor))
+    assert "Retry Run…" not in text(await alice.get(page_of(ordinary)))
+    assert (await alice.post(page_of(ordinary) + "/retry")).status_code == 409
+
+
 async def test_a_pending_run_says_what_it_waits_for(alice: Browser, run: Run, owner: User) -> None:
     await planning.planned(run)
     waiting = await factories.make_run(await Workspace.get(id=run.workspace_id), message="Next one")
