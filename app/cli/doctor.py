@@ -18,6 +18,9 @@ def doctor(
         str | None, typer.Argument(help="With --state: this workspace alone, as ORGANIZATION/NAME or ws-….")
     ] = None,
     state: Annotated[bool, typer.Option("--state", help="Check the stored states instead.")] = False,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="Look for stored objects that nothing names instead.")
+    ] = False,
     data: Annotated[Path | None, typer.Option(help="The data directory to look at.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead.")] = False,
 ) -> None:
@@ -32,13 +35,20 @@ def doctor(
 
     reads and decrypts every state version, compares its hash and the chain of hashes, and names the first version of a
     workspace that does not fit; exit status 1 if there is one.
+
+    \b
+    stateroom doctor --objects
+
+    lists the whole object store, and tells what lies there for more than two days and no row of the database names.
     """
     import json
     from dataclasses import asdict
 
     from app import diagnostics
-    from app.cli import checkup, opening, state_checks
+    from app.cli import checkup, object_checks, opening, state_checks
 
+    if objects:
+        raise typer.Exit(object_checks.check(data, as_json))
     if state:
         raise typer.Exit(state_checks.check(data, workspace, as_json))
     if workspace is not None:

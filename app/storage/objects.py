@@ -29,6 +29,9 @@ PIECE = stores.PIECE
 #: Links for uploads hold for about a day: what has not grown for two is written by nobody any more.
 CUT = timedelta(days=2)
 
+#: How many rows are asked for at a time.
+ROWS = 500
+
 _store: stores.Store | None = None
 
 
@@ -133,6 +136,27 @@ async def abandon(stored: StoredObject) -> None:
 async def sweep() -> int:
     """Drop what uploads left that a crash cut long ago.  Whole objects are nobody's to sweep.  How many there were."""
     return await _opened().sweep((clock.now() - CUT).timestamp())
+
+
+async def nameless() -> AsyncIterator[stores.Kept]:
+    """Whole objects that no row names: a crash came between object and row, or after the row.
+
+    Nobody has a key to them.  Those that are younger than two days are passed over: their rows may be on the way.
+    """
+    until = (clock.now() - CUT).timestamp()
+    async for page in _opened().listed():
+        old = [one for one in page if one.written_at < until]
+        for at in range(0, len(old), ROWS):
+            ids = {_id_in(one.name): one for one in old[at : at + ROWS]}
+            rows = StoredObject.filter(id__in=list(ids))
+            known = {row.id for row in await rows.only("id")}
+            for id, one in ids.items():
+                if id not in known:
+                    yield one
+
+
+def _id_in(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 async def rewrap(stored: StoredObject) -> bool:

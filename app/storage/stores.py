@@ -7,8 +7,10 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -36,6 +38,15 @@ class Missing(Exception):
     """There is no object of that name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object as the store knows it: *size* in bytes as it lies there, *written_at* a UNIX time."""
+
+    name: str
+    size: int
+    written_at: float
+
+
 class Store(Protocol):
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         """Keep all *pieces* under *name*, durably, whole or not at all."""
@@ -49,6 +60,9 @@ class Store(Protocol):
     async def sweep(self, before: float) -> int:
         """Drop what uploads left that were cut by a crash and have not grown since *before* (a UNIX time); never an
         object.  How many there were."""
+
+    def listed(self) -> AsyncIterator[list[Kept]]:
+        """Every object there is, some at a time."""
 
     async def ping(self) -> None:
         """Raises Unavailable if nothing could be stored now."""
@@ -109,6 +123,10 @@ class Files:
 
     async def sweep(self, before: float) -> int:
         return await self._on_disk(_sweep, self.root, before)
+
+    async def listed(self) -> AsyncIterator[list[Kept]]:
+        for folder in await self._on_disk(lambda: sorted(self.root.glob("*/*"))):
+            yield await self._on_disk(_kept_in, self.root, folder)
 
     async def ping(self) -> None:
         await self._on_disk(_try_to_write, self.root)
@@ -186,6 +204,12 @@ class Bucket:
         """The parts of a cut upload are no objects, and a rule of the bucket drops them (docs/operations.md)."""
         return 0
 
+    async def listed(self) -> AsyncIterator[list[Kept]]:
+        with bucket_refusals():
+            async for page in obstore.list(self._store):
+                found = (Kept(one["path"], one["size"], one["last_modified"].timestamp()) for one in page)
+                yield [one for one in found if not one.name.startswith(".")]
+
     async def ping(self) -> None:
         with bucket_refusals():
             await obstore.put_async(self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False)
@@ -239,6 +263,16 @@ def _sweep(root: Path, before: float) -> int:
                 path.unlink()
                 count += 1
     return count
+
+
+def _kept_in(root: Path, folder: Path) -> list[Kept]:
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # somebody may delete it now
+            facts = path.stat()
+            if stat.S_ISREG(facts.st_mode) and not path.name.startswith("."):
+                found.append(Kept(str(path.relative_to(root)), facts.st_size, facts.st_mtime))
+    return found
 
 
 def _try_to_write(root: Path) -> None:

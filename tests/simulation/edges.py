@@ -152,6 +152,10 @@ class Objects:
         await self._asked("sweep the objects")
         return 0
 
+    async def listed(self) -> AsyncIterator[list[stores.Kept]]:
+        await self._asked("list the objects")
+        yield [stores.Kept(name, len(content), 0.0) for name, content in self.stored.items()]
+
     async def ping(self) -> None:
         await self._asked("ping the objects")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from hashlib import md5
 from pathlib import Path
 
@@ -34,6 +35,24 @@ def made_unreadable(directory: Path, name: str) -> Path:
     file.unlink()
     file.mkdir()
     return file
+
+
+async def test_an_object_that_no_row_names_is_told_and_kept(opened: Settings, parts: Parts, tmp_path: Path) -> None:
+    workspace = await factories.make_workspace()
+    await push(workspace, 1)
+    lost = await objects.put("state", workspace.organization_id, b"a state whose row never came")
+    asked = ("doctor", "--objects", "--data", str(tmp_path))
+    assert (
+        stateroom(*asked, **parts.environment).stdout == "ok    Every object older than two days is named by a row.\n"
+    )
+    if parts.name != "embedded":
+        return  # nobody makes an object of S3 older than it is
+    for path in (tmp_path / "objects").rglob("obj-*"):
+        os.utime(path, (0, 0))
+    ended = stateroom(*asked, "--json", **parts.environment)
+    assert [one["name"].rpartition("/")[2] for one in json.loads(ended.stdout)] == [lost.id]
+    assert stateroom(*asked, **parts.environment).stdout.startswith("note  1 object (")
+    assert list((tmp_path / "objects").rglob(lost.id))
 
 
 async def test_the_first_version_that_does_not_fit_is_named(opened: Settings, parts: Parts, tmp_path: Path) -> None:

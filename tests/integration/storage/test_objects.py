@@ -238,6 +238,14 @@ async def test_a_key_file_that_does_not_fit_the_database_is_refused_and_none_is_
 
 
 @pytest.mark.usefixtures("store")
+async def test_every_object_is_listed_with_its_size() -> None:
+    stored = [await objects.put("state", "org-1", bytes(length)) for length in (1, 70_000)]
+    listed = [one async for page in objects._opened().listed() for one in page]
+    assert {one.name for one in listed} == {name_of(one) for one in stored}
+    assert all(one.size > 0 and abs(one.written_at - time.time()) < 120 for one in listed)
+
+
+@pytest.mark.usefixtures("store")
 async def test_what_a_cut_upload_left_is_swept_after_two_days_and_no_object_ever() -> None:
     old = await objects.put("state", "org-1", b"a state that no row names")
     store = objects._opened()
