@@ -34,7 +34,7 @@ from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
 from app.vcs import archives
-from github_app import checks
+from github_app import checks, client, deliveries, reconciling
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,7 @@ CHORES = {
     "give up configurations whose archives never came": Chore(3600, configurations.give_up_overdue),
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
+    "look for what GitHub did not tell": Chore(5, reconciling.reconcile_due),
     "follow runs that checks lost sight of": Chore(30, checks.catch_up),
     "delete what cut uploads left": Chore(3600, objects.sweep),
     "forget commits nobody uses": Chore(600, archives.drop_unused),
@@ -117,6 +118,7 @@ async def connected(settings: Settings) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            await client.close()
             await streams.close()
             await bell.close()
             objects.close()
@@ -168,7 +170,7 @@ class Worker:
         self._station = station
         self._settings = station.settings
         self._gate = Gate(problem=station.problem)
-        self._bell = Doorbell()
+        self._bell, self._inbox = Doorbell(), Doorbell()
         station.toolbox.found = self._bell.ring
         self.slots = [self._slot(number) for number in range(self._settings.worker_slots)]
 
@@ -191,12 +193,13 @@ class Worker:
 
     def _around(self) -> Iterator[Coroutine[None, None, None]]:
         url = self._settings.redis_url.reveal() if self._settings.redis_url else None
-        yield bell.listen(url, self._bell.ring, idle=lambda: any(slot.is_idle for slot in self.slots))
+        yield bell.listen(url, self._heard, idle=lambda: any(slot.is_idle for slot in self.slots))
         yield wishes.listen(url, self._nudge)
         yield _every(self._settings.lease_renew, "say that we are there", self._pulse)
         yield _every(self._settings.lease_renew / 2, "end lapsed leases", recovery.Sweeper(self._station).sweep)
         yield _every(self._settings.idle_poll, "see which versions jobs wait for", self._station.toolbox.look_around)
         yield _every(60, "read the indexes of releases", lambda: read_indexes(self._settings))
+        yield _every(1, "process GitHub's deliveries", deliveries.process_waiting, self._inbox)
         for name, chore in CHORES.items():
             yield _every(chore.every, name, chore.do)
 
@@ -225,6 +228,10 @@ class Worker:
             log.warning("this worker takes no jobs" if problem else "this worker takes jobs again", why=problem)
         self._gate.problem = problem
         await workers.pulse(self._station.worker_id, self._gate.problem, measures.text())
+
+    def _heard(self) -> None:
+        self._bell.ring()
+        self._inbox.ring()
 
     def _nudge(self, run_id: str) -> None:
         for slot in self.slots:
@@ -263,8 +270,11 @@ class Worker:
                 slot.work.cancel()
 
 
-async def _every(seconds: float, name: str, do: Callable[[], Awaitable[object]]) -> None:
-    """Do it now and then.  That a part we depend on is away is no reason to end, nor is an error of ours."""
+async def _every(
+    seconds: float, name: str, do: Callable[[], Awaitable[object]], doorbell: Doorbell | None = None
+) -> None:
+    """Do it now and then, and whenever *doorbell* rings.  That a part we depend on is away is no reason to end, nor is
+    an error of ours."""
     while True:
         started, outcome = clock.monotonic(), "done"
         try:
@@ -276,7 +286,7 @@ async def _every(seconds: float, name: str, do: Callable[[], Awaitable[object]])
             outcome = "failed"
             log.exception("a chore failed", chore=name)
         measures.chore.labels(name, outcome).observe(clock.monotonic() - started)
-        await asyncio.sleep(seconds)
+        await (doorbell.wait(seconds) if doorbell is not None else asyncio.sleep(seconds))
 
 
 async def _canceled(tasks: Collection[asyncio.Future[None]]) -> None:

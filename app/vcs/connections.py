@@ -45,6 +45,8 @@ class Change:
                 created_at=clock.now(),
                 **self.values,
             )
+        if self.values:  # whoever looks after repositories is to look at its heads now
+            await Repository.filter(connections__workspace_id=workspace.id).update(reconciled_at=None)
         await _check(workspace)
 
 

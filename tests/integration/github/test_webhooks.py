@@ -151,6 +151,9 @@ async def test_who_sends_too_slowly_keeps_no_room_from_others(
     anonymous: Client, app: GitHubApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+    monkeypatch.setattr(
+        webhooks, "_long_ones", asyncio.Semaphore(2)
+    )  # it belongs to one loop, and each test has its own
 
     async def endless() -> AsyncIterator[bytes]:
         while True:

@@ -1,0 +1,49 @@
+"""What is done with each event of GitHub's: a row each, by its name and, where it has one, its action.
+
+What has no row is kept and ignored.  A handler returns the sentence that stands with the delivery; it may run twice
+for one delivery, and for two deliveries of one thing.  Source: the matrix of `github-app.md` §3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from github_app import inbox, pulls, pushes, reruns
+from github_app.models import Delivery, GitHubApp
+from github_app.payloads import EVENTS, read
+from github_app.told import NothingToDo, Told
+
+Handler = Callable[[Told[Any]], Awaitable[str]]
+
+
+async def on_ping(told: Told[Any]) -> str:
+    return "GitHub's deliveries arrive."
+
+
+HANDLERS: dict[tuple[str, str | None], Handler] = {
+    ("ping", None): on_ping,
+    ("push", None): pushes.on_push,
+    ("pull_request", "opened"): pulls.on_pull_request,
+    ("pull_request", "reopened"): pulls.on_pull_request,
+    ("pull_request", "synchronize"): pulls.on_pull_request,
+    ("pull_request", "ready_for_review"): pulls.on_pull_request,
+    ("pull_request", "edited"): pulls.on_pull_request,
+    ("pull_request", "closed"): pulls.on_pull_request,
+    ("merge_group", "checks_requested"): pulls.on_merge_group,
+    ("merge_group", "destroyed"): pulls.on_merge_group,
+    ("check_run", "rerequested"): reruns.on_check_rerequested,
+    ("check_run", "requested_action"): reruns.on_action,
+    ("check_suite", "rerequested"): reruns.on_suite_rerequested,
+}
+
+
+async def handle(app: GitHubApp, delivery: Delivery, body: bytes) -> tuple[str, str]:
+    """Do what the delivery asks for: the state it ends in, and the sentence.  Raises `Unreadable`, `StateroomError`."""
+    handler = HANDLERS.get((delivery.event, delivery.action)) or HANDLERS.get((delivery.event, None))
+    if handler is None:
+        return inbox.IGNORED, "Nothing follows from this event."
+    try:
+        return inbox.DONE, await handler(Told(app, delivery, read(EVENTS[delivery.event], body)))
+    except NothingToDo as reason:
+        return inbox.IGNORED, str(reason)

@@ -1,0 +1,130 @@
+"""Pull requests of strangers: planning one runs its code, so nobody's is planned until somebody lets that commit be.
+
+An approval is of one commit in one workspace.  It needs write access to the repository at GitHub and the right to
+queue a plan here, both of one person, whose GitHub account is linked; what it lets run is a restricted run, which gets
+no secrets, no other state and no network (`Run.is_restricted`).  Source: `github-app.md` §6 and `product.md` §9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tortoise.exceptions import IntegrityError
+
+from app import clock
+from app.access import tokens
+from app.access.actors import Actor
+from app.access.models import User
+from app.access.permissions import require
+from app.errors import Conflict, Forbidden, NotFound
+from app.vcs import heads
+from app.vcs.heads import Kind, Outcome, Ref
+from app.vcs.models import Connection, Repository
+from github_app import api, following
+from github_app.following import Occasion
+from github_app.models import ForkApproval, LinkedAccount
+
+MAY_WRITE = ("write", "maintain", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """It may be planned; *approved_by* somebody, if its author is a stranger."""
+
+    approved_by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """It may not, or not yet."""
+
+    outcome: Outcome
+    reason: str
+
+
+OURS = Planned()
+
+
+async def verdict(occasion: Occasion, connection: Connection) -> Planned | Barred:
+    """Whether the commit of a fork may be planned in the workspace of *connection*."""
+    if connection.fork_policy == "allow":
+        return OURS
+    if connection.fork_policy == "deny":
+        return Barred(Outcome.SKIPPED, "Plans are not run for forks in this workspace.")
+    approval = await ForkApproval.get_or_none(
+        workspace_id=connection.workspace_id,
+        repository_id=occasion.repository.id,
+        pull_request_number=int(occasion.ref.name),
+        sha=occasion.sha,
+    )
+    if approval is None:
+        return Barred(
+            Outcome.WAITING,
+            "The pull request comes from a fork: someone with write access to the repository has to let this commit be"
+            " planned.",
+        )
+    approver = await User.get(id=approval.approved_by_id)
+    return Planned(await tokens.actor_of(approver))
+
+
+async def approve_by_login(repository: Repository, number: int, sha: str, app_id: str, account_number: int) -> str:
+    """Somebody pressed the check's button at GitHub.  Raises Forbidden with what that person can do about it."""
+    linked = await LinkedAccount.get_or_none(app_id=app_id, number=account_number)
+    if linked is None:
+        raise Forbidden(
+            "Your GitHub account is linked to no user of Stateroom. Link it in your Stateroom settings, then press"
+            " again."
+        )
+    user = await User.get(id=linked.user_id)
+    return await approve(await tokens.actor_of(user), repository, number, sha)
+
+
+async def approve(actor: Actor, repository: Repository, number: int, sha: str) -> str:
+    """Let the commit *sha* of the fork's pull request be planned wherever *actor* may queue plans and it waits.
+
+    Raises Forbidden unless *actor* has linked a GitHub account that may write to the repository; Conflict if the pull
+    request has moved on to another commit.
+    """
+    linked = await LinkedAccount.filter(user_id=actor.id or "", app_id=repository.app_id).first()
+    if linked is None:
+        raise Forbidden("Link your GitHub account first: an approval needs write access to the repository there.")
+    asked = api.of(repository.installation)
+    if await asked.permission_of(repository, linked.login) not in MAY_WRITE:
+        raise Forbidden(f"{linked.login} has no write access to {repository.full_name} at GitHub.")
+    pull = await asked.pull_request(repository, number)
+    if pull is None or pull.state != "open" or pull.head.sha != sha:
+        raise Conflict(f"The pull request has moved on from {sha[:7]}: look at the new commit, and approve that.")
+    waiting = [one for one in await following.connections_of(repository) if one.fork_policy == "approve"]
+    approved = [one for one in waiting if await _may(actor, one)]
+    if not approved:
+        raise Forbidden("You may queue plans in none of the workspaces that wait.")
+    for connection in approved:
+        await _remember(actor, linked, connection, number, sha)
+    ref = Ref(Kind.PULL, str(number))
+    await heads.forget([one.workspace_id for one in approved], repository.id, ref)
+    return f"{actor.name} let {sha[:7]} be planned in {len(approved)} workspaces."
+
+
+async def _may(actor: Actor, connection: Connection) -> bool:
+    try:
+        await require(actor, "run:queue", connection.workspace)
+    except (Forbidden, NotFound):
+        return False
+    return True
+
+
+async def _remember(actor: Actor, linked: LinkedAccount, connection: Connection, number: int, sha: str) -> None:
+    assert actor.id is not None
+    approval = ForkApproval(
+        workspace_id=connection.workspace_id,
+        repository_id=connection.repository_id,
+        pull_request_number=number,
+        sha=sha,
+        approved_by_id=actor.id,
+        github_login=linked.login,
+        created_at=clock.now(),
+    )
+    try:
+        await approval.save(force_create=True)
+    except IntegrityError:
+        return  # approved already

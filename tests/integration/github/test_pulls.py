@@ -1,0 +1,206 @@
+"""Pull requests and merge groups: plans where they are wanted, one check for all, and none for strangers unasked."""
+
+from __future__ import annotations
+
+from app import clock, organizations, runs
+from app.access.actors import SYSTEM
+from app.access.models import User
+from app.runs import lifecycle
+from app.runs.models import Run
+from app.vcs.models import Connection, Repository
+from github_app import checks, reconciling
+from github_app.models import Check, LinkedAccount
+from tests import factories
+from tests.github import messages
+from tests.github.fake import world
+from tests.integration.github.scene import Scene, github, scene
+
+__all__ = ["github", "scene"]
+
+FETCH = "GET /repos/{owner}/{repo}/tarball/{ref}"
+
+
+async def opened_pull(scene: Scene, files: dict[str, str], branch: str = "feature") -> world.Pull:
+    scene.there.commit(branch, files, f"On {branch}")
+    pull = scene.there.open_pull(branch)
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "opened"))
+    return pull
+
+
+async def one(scene: Scene, workspace: object) -> Run:
+    [run] = await scene.runs(workspace)  # type: ignore[arg-type]
+    return run
+
+
+async def test_each_affected_workspace_plans_and_the_organizations_check_counts_all(scene: Scene) -> None:
+    network = await scene.follow("network", working_directory="network")
+    modules = await scene.follow("modules", working_directory="modules", trigger_prefixes=["modules"])
+    release = await scene.follow("release", branch="release")
+    off = await scene.follow("off", speculative_enabled=False)
+    pull = await opened_pull(scene, {"network/main.tf": "# changed\n"})
+    run = await one(scene, network)
+    assert (run.plan_only, run.message, run.is_restricted) == (True, "On feature", False)
+    assert [await scene.runs(each) for each in (modules, release, off)] == [[], [], []]
+    assert await scene.verdicts(pull.head_sha) == {
+        "acme": (False, "0 of 1 workspace done"),
+        "acme / network": (False, (await Check.get(run_id=run.id)).wanted["title"]),
+    }
+    assert len(scene.github.asked(FETCH)) == 1
+
+
+async def test_a_pull_request_that_concerns_nobody_passes(scene: Scene) -> None:
+    await scene.follow("network", working_directory="network")
+    pull = await opened_pull(scene, {"main.tf": "# elsewhere\n"})
+    assert await scene.verdicts(pull.head_sha) == {"acme": (True, "No affected workspaces")}
+    assert scene.github.asked(FETCH) == []
+
+
+async def test_a_newer_commit_cancels_the_older_plan_and_a_close_cancels_all(scene: Scene) -> None:
+    network = await scene.follow("network")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    older = pull.head_sha
+    scene.there.commit("feature", {"main.tf": "# two\n"}, "Two")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    first, second = await scene.runs(network)
+    assert (lifecycle.is_final(first), lifecycle.is_final(second)) == (True, False)
+    superseded = f"Superseded by {pull.head_sha[:7]}"
+    assert await scene.verdicts(older) == {"acme": (True, superseded), "acme / network": (True, superseded)}
+    late = messages.pull_request(scene.there, pull, "synchronize")
+    late["pull_request"]["head"]["sha"] = older
+    await scene.hear("pull_request", late)
+    assert len(await scene.runs(network)) == 2
+    pull.state = "closed"
+    closed = await scene.hear("pull_request", messages.pull_request(scene.there, pull, "closed"))
+    assert closed.reason == "#1 was closed. 1 plan canceled."
+    assert all(lifecycle.is_final(run) for run in await scene.runs(network))
+    pull.state = "open"
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "reopened"))
+    assert len(await scene.runs(network)) == 3
+
+
+async def test_another_base_is_another_workspaces_matter(scene: Scene) -> None:
+    network = await scene.follow("network")
+    release = await scene.follow("release", branch="release")
+    scene.there.commit("release", {"main.tf": "# r\n"}, "Release")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    assert [len(await scene.runs(each)) for each in (network, release)] == [1, 0]
+    pull.base_ref = "release"
+    changed = messages.pull_request(scene.there, pull, "edited", changes={"base": {"ref": {"from": "main"}}})
+    await scene.hear("pull_request", changed)
+    assert lifecycle.is_final(await one(scene, network))
+    assert not lifecycle.is_final(await one(scene, release))
+    titled = messages.pull_request(scene.there, pull, "edited", changes={"title": {"from": "x"}})
+    assert (await scene.hear("pull_request", titled)).state == "ignored"
+
+
+async def test_a_merge_group_is_planned_and_ended_when_it_is_destroyed(scene: Scene) -> None:
+    network = await scene.follow("network")
+    base = scene.there.head("main") or ""
+    branch = "gh-readonly-queue/main/pr-1"
+    sha = scene.there.commit(branch, {"main.tf": "# queued\n"}, "Merge #1")
+    await scene.hear("merge_group", messages.merge_group(scene.there, branch, sha, base, "checks_requested"))
+    assert (await one(scene, network)).plan_only
+    assert set(await scene.verdicts(sha)) == {"acme", "acme / network"}
+    await scene.hear("merge_group", messages.merge_group(scene.there, branch, sha, base, "destroyed"))
+    assert lifecycle.is_final(await one(scene, network))
+
+
+async def test_the_button_plans_the_same_commit_again_and_none_that_was_overtaken(scene: Scene) -> None:
+    network = await scene.follow("network")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    older = pull.head_sha
+    run = await one(scene, network)
+    check = await Check.get(run_id=run.id)
+    button = messages.check_run(scene.there, checks.external_id(check), older, "rerequested")
+    assert (await scene.hear("check_run", button)).reason == "It is being planned already."
+    await runs.cancel(SYSTEM, run)
+    await scene.hear("check_run", button)
+    assert len(await scene.runs(network)) == 2
+    assert {row.attempt for row in await Check.filter(head_sha=older, workspace_id=network.id)} == {1, 2}
+    await runs.cancel(SYSTEM, (await scene.runs(network))[1])
+    scene.there.commit("feature", {"main.tf": "# two\n"}, "Two")
+    assert "A newer commit exists" in ((await scene.hear("check_run", button)).reason or "")
+    foreign = messages.check_run(scene.there, "v1:run-nothing:1", older, "rerequested")
+    assert (await scene.hear("check_run", foreign)).state == "ignored"
+
+
+async def strangers_pull(scene: Scene) -> world.Pull:
+    fork = scene.there.fork("mallory")
+    fork.commit("evil", {"main.tf": "# evil\n"}, "Evil")
+    pull = scene.there.open_pull("evil", fork=fork, by="mallory")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "opened"))
+    return pull
+
+
+async def link(scene: Scene, login: str, user: User, access: str) -> None:
+    account = scene.github.account(login, "User")
+    scene.there.collaborators[login] = access
+    await LinkedAccount.create(
+        app_id=scene.app.id, user_id=user.id, number=account.number, login=login, linked_at=clock.now()
+    )
+
+
+async def press(scene: Scene, pull: world.Pull, login: str) -> str:
+    check = await Check.filter(head_sha=pull.head_sha, workspace_id__not_isnull=True).order_by("-attempt").first()
+    assert check is not None
+    body = messages.check_run(
+        scene.there, checks.external_id(check), pull.head_sha, "requested_action", button="approve_fork", by=login
+    )
+    return (await scene.hear("check_run", body)).reason or ""
+
+
+async def test_a_strangers_commit_waits_until_somebody_who_may_lets_it_be_planned(scene: Scene) -> None:
+    network = await scene.follow("network")
+    pull = await strangers_pull(scene)
+    assert await scene.runs(network) == []
+    assert scene.github.asked(FETCH) == []
+    assert (await scene.verdicts(pull.head_sha))["acme / network"] == (True, "Approval needed to plan a fork")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    assert await scene.runs(network) == []
+
+    assert "linked to no user" in await press(scene, pull, "mallory")
+    reader, outsider, owner = [await factories.make_user(name) for name in ("reader", "outsider", "owner")]
+    await organizations.add_owner(SYSTEM, scene.organization, reader)
+    await organizations.add_owner(SYSTEM, scene.organization, owner)
+    await link(scene, "reads", reader, "read")
+    await link(scene, "writes-elsewhere", outsider, "admin")
+    await link(scene, "writes", owner, "write")
+    assert "has no write access" in await press(scene, pull, "reads")
+    assert "in none of the workspaces" in await press(scene, pull, "writes-elsewhere")
+    assert await scene.runs(network) == []
+
+    assert "let" in await press(scene, pull, "writes")
+    run = await one(scene, network)
+    assert (run.plan_only, run.is_restricted, run.restricted_by_id) == (True, True, owner.id)
+
+    scene.github.account("mallory", "User")
+    assert pull.head is not None
+    pull.head.commit("evil", {"main.tf": "# worse\n"}, "Worse")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    assert lifecycle.is_final(await one(scene, network))
+    assert (await scene.verdicts(pull.head_sha))["acme / network"] == (True, "Approval needed to plan a fork")
+
+
+async def test_a_workspace_may_deny_forks_without_blocking_them(scene: Scene) -> None:
+    network = await scene.follow("network")
+    await Connection.filter(workspace_id=network.id).update(fork_policy="deny")
+    pull = await strangers_pull(scene)
+    assert await scene.runs(network) == []
+    row = await Check.get(head_sha=pull.head_sha, workspace_id=network.id)
+    assert (row.is_final, row.wanted["conclusion"]) == (True, "neutral")
+    aggregate = await Check.get(head_sha=pull.head_sha, workspace_id=None)
+    assert (aggregate.is_final, aggregate.wanted["conclusion"]) == (True, "neutral"), "which does not block"
+
+
+async def test_what_no_delivery_told_is_found(scene: Scene) -> None:
+    network = await scene.follow("network")
+    scene.there.commit("feature", {"main.tf": "# one\n"}, "One")
+    pull = scene.there.open_pull("feature")
+    assert await reconciling.reconcile_due() == 1
+    assert [run.plan_only for run in await scene.runs(network)] == [False, True]
+    assert await reconciling.reconcile_due() == 0
+    pull.state = "closed"
+    await Repository.filter(id=scene.repository.id).update(reconciled_at=None)
+    await reconciling.reconcile_due()
+    normal, planned = await scene.runs(network)
+    assert (lifecycle.is_final(normal), lifecycle.is_final(planned)) == (False, True)
