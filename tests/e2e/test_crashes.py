@@ -58,8 +58,12 @@ def converges(site: Site, workspace: str, run: OneRun) -> None:
     assert again.ends() == "applied"
     assert site.resources(workspace) == ["new", "step0", "step1", "step2"]
     assert eventually(lambda: os.listdir(site.up.data / "runs") == [])
-    assert site.up.stop() == 0
-    assert processes_on(site.up.data) == []
+
+
+def stops(up: Up) -> None:
+    """It stops as asked, and nothing of it is left."""
+    assert up.stop() == 0
+    assert processes_on(up.data) == []
 
 
 def is_up(site: Site) -> bool:
@@ -75,6 +79,7 @@ def test_an_apply_ends_whole_whoever_is_killed_meanwhile(start: Start, who: str)
     site, workspace, run = in_the_middle(start())
     site.up = kill(site.up, who, start)
     converges(site, workspace, run)
+    stops(site.up)
 
 
 @pytest.mark.parametrize(("first", "second"), [("worker", "worker"), ("group", "group")], ids=lambda who: who)
@@ -83,6 +88,7 @@ def test_an_apply_ends_whole_after_two_kills_in_a_row(start: Start, first: str, 
     site.up = kill(site.up, first, start)
     site.up = kill(site.up, second, start)
     converges(site, workspace, run)
+    stops(site.up)
 
 
 def test_everything_killed_while_a_plan_runs_plans_again(start: Start) -> None:
@@ -97,5 +103,4 @@ def test_everything_killed_while_a_plan_runs_plans_again(start: Start) -> None:
     run.confirm()
     assert run.ends() == "applied"
     assert eventually(lambda: not site.is_locked(workspace))
-    assert site.up.stop() == 0
-    assert processes_on(site.up.data) == []
+    stops(site.up)

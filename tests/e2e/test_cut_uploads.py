@@ -143,7 +143,7 @@ def test_a_web_killed_in_the_middle_takes_both_afterwards(start: Callable[..., U
 @pytest.fixture
 def database() -> Iterator[PostgreSQL]:
     """A server of this test's own: it is killed."""
-    database = PostgreSQL()
+    database = PostgreSQL(synchronous_commit="on")
     yield database
     database.stop()
 

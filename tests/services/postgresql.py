@@ -36,11 +36,15 @@ SETTINGS = {
 
 
 class PostgreSQL:
-    """One server; each test gets a database in it, empty or a copy of one that was prepared once."""
+    """One server; each test gets a database in it, empty or a copy of one that was prepared once.
+
+    *settings* go before `SETTINGS`: who crashes it and asks for what it had answered sets `synchronous_commit` on.
+    """
 
     program = "PostgreSQL"
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self._settings = SETTINGS | settings
         self._password = secrets.token_urlsafe(16)
         self._numbers = itertools.count(1)
         self._prepared: dict[str, str] = {}
@@ -111,7 +115,7 @@ class PostgreSQL:
         if made.returncode:
             raise DoesNotStart(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
         (port,) = free_ports(1)
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         return [*map(str, [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", "", *options])]
 
     def _run(self) -> Process:
