@@ -31,3 +31,7 @@ def run(organization_name: str, workspace_name: str, run_id: str) -> str:
 
 def variables(organization_name: str, workspace_name: str) -> str:
     return f"{workspace(organization_name, workspace_name)}/variables"
+
+
+def version_control(organization_name: str, workspace_name: str) -> str:
+    return f"{workspace(organization_name, workspace_name)}/settings/version-control"

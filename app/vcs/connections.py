@@ -17,7 +17,7 @@ from app.errors import Invalid
 from app.organizations.models import Organization
 from app.storage.database import in_transaction
 from app.vcs import installations
-from app.vcs.models import Connection, Repository
+from app.vcs.models import Connection, Installation, Repository
 from app.workspaces.models import Workspace
 from app.workspaces.patterns import check_tags_regex
 
@@ -101,6 +101,13 @@ async def of_all(workspace_ids: Sequence[str]) -> dict[str, Connection]:
     """Those of many workspaces by the workspace's id, as `of` gives one."""
     found = Connection.filter(workspace_id__in=list(workspace_ids)).select_related("repository")
     return {one.workspace_id: one for one in await found}
+
+
+async def trouble(connection: Connection) -> str | None:
+    """Why nothing comes from its repository, as a sentence."""
+    repository = connection.repository
+    installation = await Installation.get(id=repository.installation_id)
+    return repository.lost or installation.trouble
 
 
 async def refuse_upload(workspace: Workspace, speculative: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tortoise.expressions import Subquery
 from tortoise.queryset import QuerySet
 
@@ -31,6 +33,7 @@ async def find(actor: Actor, installation_id: str) -> Installation:
     return found
 
 
-async def repositories(installation: Installation) -> list[Repository]:
-    """Those that can be connected, by name."""
-    return await installation.repositories.filter(lost=None).order_by("full_name")
+async def repository_names(installations: Sequence[Installation], most: int) -> list[str]:
+    """What can be connected through them, by name; no more than *most*."""
+    seen = Repository.filter(installation_id__in=[one.id for one in installations], lost=None)
+    return [one.full_name for one in await seen.order_by("full_name").limit(most).only("id", "full_name")]

@@ -1,0 +1,133 @@
+"""Which repository a workspace follows, and what it made of the last commits."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import links
+from app.access.permissions import grants
+from app.errors import Invalid
+from app.http.routing import Route
+from app.vcs import connections, installations
+from app.vcs.models import Connection, VcsEvent
+from app.web import visitors
+from app.web.answers import page, to
+from app.web.pages.workspaces import find
+from app.workspaces.models import Workspace
+
+#: Repositories that the form proposes, and events that are told.
+MOST_PROPOSED = 500
+MOST_EVENTS = 10
+EMPTY = dict.fromkeys(("repository", "installation", "branch", "tags_regex", "submodules"), "")
+
+
+async def show(request: Request) -> Response:
+    """GET /app/{organization}/{workspace}/settings/version-control"""
+    return await _page(request, await find(request))
+
+
+async def connect(request: Request) -> Response:
+    """POST /app/{organization}/{workspace}/settings/version-control"""
+    workspace = await find(request)
+    sent = await visitors.form(request)
+    try:
+        await connections.connect(
+            visitors.actor(request),
+            workspace,
+            identifier=sent.get("repository", "").strip(),
+            installation_id=sent.get("installation", ""),
+            branch=sent.get("branch", "").strip(),
+            tags_regex=sent.get("tags_regex", "").strip(),
+            ingress_submodules="submodules" in sent,
+        )
+    except Invalid as error:
+        return await _page(request, workspace, 422, refusal=error.sentence, sent=sent)
+    return to(_address(workspace))
+
+
+async def ask_disconnect(request: Request) -> Response:
+    """GET /app/{organization}/{workspace}/settings/version-control/disconnect"""
+    workspace = await find(request)
+    connection = await connections.of(workspace)
+    if connection is None:
+        return to(_address(workspace))
+    return page(
+        request,
+        "ask.html",
+        question=f"Disconnect {workspace.name} from {connection.repository.full_name}?",
+        sentences=["Commits and pull requests plan nothing here from then on. Runs, states and settings stay."],
+        action=f"{_address(workspace)}/disconnect",
+        comment="none",
+        button="Disconnect",
+        button_class="btn-danger",
+        back=_address(workspace),
+        back_label="Keep it connected",
+    )
+
+
+async def disconnect(request: Request) -> Response:
+    """POST /app/{organization}/{workspace}/settings/version-control/disconnect"""
+    workspace = await find(request)
+    await connections.disconnect(visitors.actor(request), workspace)
+    return to(_address(workspace))
+
+
+async def _page(
+    request: Request,
+    workspace: Workspace,
+    status: int = 200,
+    *,
+    refusal: str | None = None,
+    sent: dict[str, str] | None = None,
+) -> Response:
+    connection = await connections.of(workspace)
+    usable = await installations.linked_to(workspace.organization_id)
+    return page(
+        request,
+        "workspaces/version_control.html",
+        status,
+        workspace=workspace,
+        connection=connection,
+        trouble=await connections.trouble(connection) if connection else None,
+        installations=usable,
+        repositories=await installations.repository_names(usable, MOST_PROPOSED),
+        events=await VcsEvent.filter(workspace_id=workspace.id).order_by("-created_at", "-id").limit(MOST_EVENTS),
+        may_change="workspace:update" in grants(visitors.actor(request), workspace.organization_id),
+        form=EMPTY | (_form(connection) if sent is None else sent),
+        refusal=refusal,
+    )
+
+
+def _form(connection: Connection | None) -> dict[str, str]:
+    """The form as it would have been sent for *connection*."""
+    if connection is None:
+        return {}
+    return {
+        "repository": connection.repository.full_name,
+        "installation": connection.repository.installation_id,
+        "branch": connection.branch,
+        "tags_regex": connection.tags_regex,
+        "submodules": "on" if connection.ingress_submodules else "",
+    }
+
+
+def _address(workspace: Workspace) -> str:
+    return links.version_control(workspace.organization.name, workspace.name)
+
+
+def _routes() -> list[Route]:
+    """Each page by both of its addresses."""
+    found = []
+    for base in ("/app/{organization}/{workspace}", "/app/{organization}/workspaces/{workspace}"):
+        here = f"{base}/settings/version-control"
+        found += [
+            Route(here, visitors.signed_in(show)),
+            Route(here, visitors.signed_in(connect), methods=["POST"]),
+            Route(f"{here}/disconnect", visitors.signed_in(ask_disconnect)),
+            Route(f"{here}/disconnect", visitors.signed_in(disconnect), methods=["POST"]),
+        ]
+    return found
+
+
+routes = _routes()
