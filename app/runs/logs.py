@@ -35,6 +35,8 @@ LOOK_SECONDS = 5.0
 LINGER_SECONDS = 300
 #: A force-cancelled phase is terminal before its log is sealed; its end is shown after this long at the latest.
 GRACE = timedelta(seconds=5)
+#: The claim before which nobody can have written.
+FIRST = 1
 #: Later than every claim.
 _NOBODY = 2**31
 
@@ -57,12 +59,16 @@ class Writer:
         self._lock = asyncio.Lock()
 
     async def open(self) -> bool:
-        """Begin the log, or go on where it stands: True if a worker has written into it before."""
+        """Begin the log, or go on where it stands: True if a worker has written into it before.
+
+        Raises Unavailable while nobody can say where it stands.
+        """
         if self._is_open:
             return self.position > 1 and not self.is_prefaced
         phase = await _row(self.phase_id)
         self._sealed = self.position = phase.log_length
-        self._waiting += await _unsealed(self.phase_id, self._sealed)
+        if self._claim.number > FIRST:
+            self._waiting += await _unsealed(self.phase_id, self._sealed)
         self.position += len(self._waiting)
         self._is_open = True
         self.is_prefaced = 0 < phase.log_preface == self.position
@@ -271,9 +277,10 @@ async def _from_segments(phase_id: str, offset: int, limit: int) -> bytes:
 
 
 async def _unsealed(phase_id: str, sealed: int) -> bytes:
-    """What the live stream has beyond the segments."""
+    """What the live stream has beyond the segments.  Readers may have seen it, so Unavailable is raised rather than
+    nothing said while nobody can know."""
     found = bytearray()
-    while piece := await streams.read(phase_id, sealed + len(found), SEGMENT):
+    while piece := await streams.read(phase_id, sealed + len(found), SEGMENT, strict=True):
         found += piece
     return bytes(found)
 
@@ -296,9 +303,13 @@ async def _end(phase_id: str, start: int, unshown: bytes = b"") -> None:
     phase = await _row(phase_id)
     if phase.log_closed_at is None or phase.log_ended:
         raise Conflict(f"The log of {phase_id} is not to be ended.")
-    with suppress(Unavailable):  # then nobody can append either
+    try:
         await streams.fence(phase_id, _NOBODY)
-    shown = await _unsealed(phase_id, start)
+        shown = await _unsealed(phase_id, start)
+    except Unavailable:
+        if not unshown:
+            raise
+        shown = b""  # the holder knows what it wrote, and nobody can append meanwhile
     rest = unshown if unshown.startswith(shown) else shown
     run = await Run.get(id=ids.run_id_of(phase_id)).only("id", "organization_id")
     content = (b"" if start or rest else OPENED) + rest + CLOSED

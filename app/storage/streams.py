@@ -135,16 +135,19 @@ async def end(key: str) -> int:
     return _position(await _script(_END, key))[0]
 
 
-async def read(key: str, offset: int, limit: int) -> bytes:
+async def read(key: str, offset: int, limit: int, *, strict: bool = False) -> bytes:
     """Up to *limit* bytes from exactly *offset*; nothing if the stream does not hold that offset.
 
-    It may not, because it was sealed and trimmed, was never written, or Valkey is away: then segments know.
+    It may not, because it was sealed and trimmed, was never written, or Valkey is away: then segments know.  With
+    *strict* that Valkey is away raises Unavailable: for those to whom nothing means that there was nothing.
     """
     if _redis is None:
         return b""
     try:
         found = await _redis.register_script(_READ)(keys=[_name(key)], args=[offset, limit])
     except AWAY as error:
+        if strict:
+            raise Unavailable("Valkey is away, and may hold bytes of a log that are nowhere else.") from error
         log.debug("stream not read", key=key, error=str(error))
         return b""
     return bytes(found)[:limit]

@@ -90,8 +90,10 @@ class Streams:
         await self._asked("ask a stream's end")
         return self._streams[key].last if key in self._streams else 0
 
-    async def read(self, key: str, offset: int, limit: int) -> bytes:
+    async def read(self, key: str, offset: int, limit: int, *, strict: bool = False) -> bytes:
         fault = await edge("read a stream")
+        if strict:
+            fails("error" if self.is_away else fault, "Valkey")
         if self.is_away or fault is not None or key not in self._streams:
             return b""
         position, pieces = offset, b""

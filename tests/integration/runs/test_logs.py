@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from app import clock, ids, runs
 from app import settings as settings_module
 from app.access.actors import SYSTEM
+from app.errors import Unavailable
 from app.jobs import claims
 from app.jobs.claims import Claim, Lost
 from app.redis_url import pool
@@ -172,6 +173,23 @@ async def test_while_valkey_is_away_readers_fall_behind_but_do_not_starve(
     await log.write(b"four\n")
     await log.close()
     assert await whole(run) == b"\x02one\ntwo\nthree\nfour\n\x03"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_who_takes_a_log_over_waits_until_it_can_know_what_readers_have_seen(run: Run, parts: Parts) -> None:
+    first = await writer(run)
+    await first.write(b"seen, and nowhere else\n")
+    [job] = await run.jobs.filter(closed_at=None)  # type: ignore[attr-defined]
+    claimed = await claims.seize(job, "wrk-second")
+    assert claimed is not None
+    second = Writer(ids.plan_id(run.id), run.organization_id, claimed.claim)
+    await streams.connect("unix:///nonexistent/valkey.sock")
+    with pytest.raises(Unavailable):
+        await second.open()
+    await streams.connect(parts.redis_url)
+    assert await second.open()
+    await second.close()
+    assert await whole(run) == b"\x02seen, and nowhere else\n\x03"
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
