@@ -38,9 +38,10 @@ JUST_NOW = timedelta(minutes=2)
 OF_WORKSPACE, OF_ALL = "ws", "agg"
 MOST_AT_ONCE = 500
 
+#: The checks first, whose runs are then few: SQLite would begin with all runs, and takes a cross join as it stands.
 _BEHIND = """
-SELECT c.id FROM github_checks c JOIN runs r ON r.id = c.run_id
-WHERE c.is_final = FALSE AND c.wanted_number < r.event_count ORDER BY c.wanted_at LIMIT 500
+SELECT c.id FROM github_checks c CROSS JOIN runs r
+WHERE r.id = c.run_id AND c.is_final = FALSE AND c.wanted_number < r.event_count ORDER BY c.wanted_at LIMIT 500
 """
 
 
