@@ -26,6 +26,7 @@ from app.jobs.claims import Claimed, Lost, Watch
 from app.jobs.models import Job
 from app.runs import lifecycle
 from app.runs.models import Run
+from app.storage.database import in_transaction
 from app.supervisor import client, control
 from app.supervisor.spec import Result, StateResult
 
@@ -64,6 +65,18 @@ async def _save_left(run: Run, directory: Workdir, left: StateResult) -> None:
 # Jobs of other workers that nobody looks after
 
 
+async def release_unbegun(job: Job) -> bool:
+    """Let a job wait again that was claimed and whose phase never began.  False if its holder moved after all: it has
+    the job's row while it begins, so the run is looked at with that row in our hands."""
+    async with in_transaction():
+        still = Job.filter(id=job.id, claim=job.claim, lease=job.lease, closed_at=None)
+        if await still.select_for_update().only("id").first() is None:
+            return False
+        if lifecycle.queued_phase(await Run.get(id=job.run_id)) != job.phase:
+            return False
+        return await claims.release(job.id, job.claim)
+
+
 class Sweeper:
     """Ends what nobody holds any more.  Every worker has one, each by its own clock; who is first does it."""
 
@@ -84,7 +97,7 @@ class Sweeper:
         """End a lease that stands still.  False if its holder moved after all, or another sweeper was first."""
         run = await Run.get(id=job.run_id)
         if lifecycle.queued_phase(run) == job.phase:
-            return await claims.release(job.id, job.claim)  # it was claimed and never begun
+            return await release_unbegun(job)
         if lifecycle.running_phase(run) != job.phase:
             return await self._with(job, endings.leave)
         if job.phase != "apply":

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from app import clock
+from app.execution import recovery
 from app.jobs import claims
 from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.runs import moves
+from app.runs.models import Run
 from app.settings import Settings
 from app.storage.database import in_transaction
 from tests import factories
@@ -167,3 +169,16 @@ async def test_a_lapsed_apply_is_given_up_only_without_any_sign_of_life(settings
         assert [job.id for job in await watch.given_up()] == [claimed.job.id]
         assert await claims.renew(claimed.claim) is not None
         assert await watch.given_up() == []
+
+
+async def test_a_job_is_not_taken_back_as_never_begun_once_its_holder_has_begun_it() -> None:
+    unbegun = await a_run()
+    claimed = await take()
+    assert await recovery.release_unbegun(claimed.job)
+    assert (await Job.get(run_id=unbegun)).worker_id is None
+
+    claimed = await take("wrk-2")
+    seen_before = await Job.get(id=claimed.job.id)
+    await moves.move(await Run.get(id=unbegun), "start", claim=claimed.claim)
+    assert not await recovery.release_unbegun(seen_before)
+    assert (await Job.get(run_id=unbegun)).worker_id == "wrk-2"
