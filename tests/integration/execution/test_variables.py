@@ -89,7 +89,7 @@ async def test_expressions_and_plain_values_fit_their_types(crew: Crew) -> None:
 
 async def test_an_error_in_an_expression_names_its_variable(crew: Crew) -> None:
     home = await workspace()
-    await factories.make_variable(home, "object", "{ name = 1 / 0 }", hcl=True)
+    await factories.make_variable(home, "object", "{ name = 1 + true }", hcl=True)
     run = await rested(await start({"main.tf": 'variable "object" {}\n'}, home))
     assert run.status == "errored"
     assert "object.auto.tfvars line 1" in await whole_log(run)
