@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from inspect import signature
 from typing import Any
 from unittest import mock
 
@@ -26,7 +27,9 @@ async def _take_any_lock(run: Run) -> None:
     await Workspace.filter(id=run.workspace_id).update(locked_by_run_id=run.id, locked_by_user_id=None)
 
 
-async def _step_from_anywhere(run: Run, verb: str, by: Any, comment: str | None, changes: dict[str, Any]) -> RunEvent:
+async def _step_from_anywhere(
+    run: Run, verb: str, by: Any, why: str, comment: str | None, changes: dict[str, Any]
+) -> RunEvent:
     """`moves._step` without its condition: whoever moves a run moves it from where it was when they looked."""
     before, status = run.status, lifecycle.target(run.status, verb)
     stamps = lifecycle.stamped(run, status, verb)
@@ -34,7 +37,7 @@ async def _step_from_anywhere(run: Run, verb: str, by: Any, comment: str | None,
     run.event_count += 1
     await run.save()
     await moves._enter(run, before)
-    return await moves._record(run, verb, by, "", comment)
+    return await moves._record(run, verb, by, why, comment)
 
 
 async def _eldest_last(workspace: Workspace) -> list[RunEvent]:
@@ -45,7 +48,7 @@ async def _eldest_last(workspace: Workspace) -> list[RunEvent]:
     return spoken
 
 
-def _least_urgent(waiting: Any, *_: Any) -> Any:
+def _least_urgent(waiting: Any, served: Any, running: Any, turn: int) -> Any:
     return max(waiting, key=lambda line: (line[1], waiting[line]))
 
 
@@ -60,6 +63,10 @@ async def _take_whoever_has_it(worker_id: str, tools: Any) -> Claimed | None:
 
 
 def _in_place_of(where: Any, name: str, new: Any) -> Mutation:
+    """*new* for the product's own, which it must take the place of: a call that fails would be noticed as well."""
+    wanted, given = (list(signature(one).parameters) for one in (getattr(where, name), new))
+    if wanted != given:
+        raise TypeError(f"{name} takes {wanted} now, and its mutation {given}")
     return partial(mock.patch.object, where, name, new)
 
 
