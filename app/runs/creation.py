@@ -99,7 +99,8 @@ async def _planned(
     may_apply = "run:apply" in grants(actor, workspace.organization_id)
     version = await _terraform_version(workspace, plan_only, options)
     values = await variables.effective(workspace, options.variables)
-    if options.restricted_by is not None:
+    restricted_by = await _restricting(actor, configuration_version, options)
+    if restricted_by is not None:
         if not plan_only:
             raise Invalid("A stranger's code is only planned, never applied.", field="plan_only")
         values = [value for value in values if not value.sensitive]
@@ -131,11 +132,19 @@ async def _planned(
         created_by_id=actor.id,
         triggering_run_id=options.triggering_run.id if options.triggering_run else None,
         triggering_source_id=options.triggering_run.workspace_id if options.triggering_run else None,
-        is_restricted=options.restricted_by is not None,
-        restricted_by_id=options.restricted_by.id if options.restricted_by else None,
+        is_restricted=restricted_by is not None,
+        restricted_by_id=restricted_by.id if restricted_by else None,
         created_at=clock.now(),
     )
     return run, values
+
+
+async def _restricting(actor: Actor, version: ConfigurationVersion, options: RunOptions) -> Actor | None:
+    """Who answers for a stranger's code, or None if it is none: a configuration that was once planned as such is one
+    for good, whoever starts another run of it."""
+    if options.restricted_by is not None or not version.speculative:
+        return options.restricted_by
+    return actor if await Run.filter(configuration_version_id=version.id, is_restricted=True).exists() else None
 
 
 async def retry(actor: Actor, run: Run, terraform_version: str | None = None) -> Run:
@@ -158,7 +167,6 @@ async def retry(actor: Actor, run: Run, terraform_version: str | None = None) ->
         replace_addrs=run.replace_addrs,
         variables=[value for value in await snapshot.read(run) if value.source == "run"],
         source=run.source,
-        restricted_by=actor if run.is_restricted else None,
     )
     configuration_version = await ConfigurationVersion.get(id=run.configuration_version_id)
     return await create(actor, workspace, configuration_version, options)
