@@ -198,6 +198,13 @@ async def conclude_without_plans(
         await _count(check.repository_id, check.organization_id, check.head_sha)
 
 
+async def give_up(repository: Repository, sha: str, reason: str) -> None:
+    """End the organizations' checks on *sha* of which nobody could say what belongs to them: *reason* says why not."""
+    begun = Check.filter(repository_id=repository.id, head_sha=sha, workspace_id=None, is_final=False, is_settled=False)
+    for aggregate in await begun:
+        await conclude_without_plans(aggregate, verdicts.FAILURE, "The commit could not be planned", reason)
+
+
 async def supersede(repository: Repository, ref: Ref, sha: str | None) -> int:
     """End the checks of all other commits of *ref*: *sha* has come after them, or None, and it was closed.  How many.
 

@@ -84,12 +84,12 @@ async def _held(batch: list[Delivery]) -> AsyncIterator[None]:
             with suppress(Unavailable):
                 await mine.update(claimed_until=clock.now() + LEASE)
 
-    async with asyncio.TaskGroup() as group:
-        renewing = group.create_task(renew())
-        try:
-            yield
-        finally:
-            renewing.cancel()
+    renewing = asyncio.ensure_future(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait({renewing})
 
 
 async def _process(delivery: Delivery) -> None:
@@ -97,18 +97,24 @@ async def _process(delivery: Delivery) -> None:
         app = await GitHubApp.get(id=delivery.app_id)
         state, reason = await events.handle(app, delivery, await inbox.body_of(delivery))
     except Unreadable as error:
-        await _end(delivery, inbox.FAILED, f"The delivery cannot be read: {error}.")
+        await _fail(delivery, f"The delivery cannot be read: {error}.")
     except Unreachable as error:
         await _postpone(delivery, error.sentence, not_before=error.not_before)
     except Unavailable as error:
         await _postpone(delivery, error.sentence)
     except StateroomError as error:
-        await _end(delivery, inbox.FAILED, error.sentence)
+        await _fail(delivery, error.sentence)
     except Exception as error:
         log.exception("a delivery could not be processed", delivery=delivery.id)
         await _postpone(delivery, f"An error of ours ({type(error).__name__}); the server's log has it.")
     else:
         await _end(delivery, state, reason)
+
+
+async def _fail(delivery: Delivery, reason: str) -> None:
+    app = await GitHubApp.get(id=delivery.app_id)
+    await events.give_up(app, delivery, await inbox.body_of(delivery), reason)
+    await _end(delivery, inbox.FAILED, reason)
 
 
 async def _end(delivery: Delivery, state: str, reason: str) -> None:
@@ -120,7 +126,7 @@ async def _end(delivery: Delivery, state: str, reason: str) -> None:
 async def _postpone(delivery: Delivery, reason: str, *, not_before: datetime | None = None) -> None:
     """Give it back, to be tried later.  When GitHub says how long to wait, that was no try."""
     if not_before is None and delivery.tries > len(PAUSES):
-        await _end(delivery, inbox.FAILED, reason)
+        await _fail(delivery, reason)
         return
     tries = delivery.tries if not_before is None else delivery.tries - 1
     pause = timedelta(seconds=PAUSES[min(delivery.tries, len(PAUSES)) - 1])

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from github_app import inbox, pulls, pushes, reruns
+from github_app import checks, following, inbox, pulls, pushes, reruns
 from github_app.models import Delivery, GitHubApp
-from github_app.payloads import EVENTS, read
+from github_app.payloads import EVENTS, Envelope, MergeGroupEvent, PullRequestEvent, Unreadable, read
 from github_app.told import NothingToDo, Told
 
 Handler = Callable[[Told[Any]], Awaitable[str]]
@@ -36,6 +36,24 @@ HANDLERS: dict[tuple[str, str | None], Handler] = {
     ("check_run", "requested_action"): reruns.on_action,
     ("check_suite", "rerequested"): reruns.on_suite_rerequested,
 }
+
+
+async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) -> None:
+    """The delivery has failed for good: whatever check was begun for its commit ends and says why, since branch
+    protection would wait for it."""
+    try:
+        payload = read(EVENTS.get(delivery.event, Envelope), body)
+    except Unreadable:
+        return
+    if isinstance(payload, PullRequestEvent):
+        sha = payload.pull_request.head.sha
+    elif isinstance(payload, MergeGroupEvent):
+        sha = payload.merge_group.head_sha
+    else:
+        return
+    repository = await following.repository_of(app, payload.repository)
+    if repository is not None:
+        await checks.give_up(repository, sha, reason)
 
 
 async def handle(app: GitHubApp, delivery: Delivery, body: bytes) -> tuple[str, str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app import clock, organizations, runs
 from app.access.actors import SYSTEM
 from app.access.models import User
-from app.runs import lifecycle
+from app.configurations.models import ConfigurationVersion
+from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository
-from github_app import checks, reconciling
+from github_app import checks, deliveries, reconciling
 from github_app.models import Check, LinkedAccount
 from tests import factories
 from tests.github import messages
 from tests.github.fake import world
-from tests.integration.github.scene import Scene, github, scene
+from tests.integration.github.scene import Scene, scene
 
-__all__ = ["github", "scene"]
+__all__ = ["scene"]
 
 FETCH = "GET /repos/{owner}/{repo}/tarball/{ref}"
 
@@ -172,13 +175,30 @@ async def test_a_strangers_commit_waits_until_somebody_who_may_lets_it_be_planne
     assert "let" in await press(scene, pull, "writes")
     run = await one(scene, network)
     assert (run.plan_only, run.is_restricted, run.restricted_by_id) == (True, True, owner.id)
+    theirs = await ConfigurationVersion.get(id=run.configuration_version_id)
+    again = await runs.create(SYSTEM, network, theirs, RunOptions())
+    assert again.is_restricted, "whoever starts another run of a stranger's code"
+    await runs.cancel(SYSTEM, again)
 
     scene.github.account("mallory", "User")
     assert pull.head is not None
     pull.head.commit("evil", {"main.tf": "# worse\n"}, "Worse")
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
-    assert lifecycle.is_final(await one(scene, network))
+    assert all(lifecycle.is_final(each) for each in await scene.runs(network))
     assert (await scene.verdicts(pull.head_sha))["acme / network"] == (True, "Approval needed to plan a fork")
+
+
+async def test_a_delivery_that_fails_for_good_ends_the_check_it_began(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    monkeypatch.setattr(deliveries, "PAUSES", ())
+    scene.github.fail(502, "/files")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    assert await scene.verdicts(pull.head_sha) == {"acme": (True, "The commit could not be planned")}
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    assert len(await scene.runs(network)) == 1
+    assert (await scene.verdicts(pull.head_sha))["acme"] == (False, "0 of 1 workspace done")
 
 
 async def test_a_workspace_may_deny_forks_without_blocking_them(scene: Scene) -> None:
