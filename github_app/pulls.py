@@ -142,7 +142,7 @@ async def _plan(
         before = handled.get(connection.workspace_id)
         if reason := _stranger(connection, base):
             await _leave(occasion, connection, before, reason)
-        elif before is not None and before.run_id is not None and _is_at(before, occasion.sha):
+        elif before is not None and before.run_id is not None and heads.is_at(before, occasion.sha):
             found.begun.append(before.run_id)
         else:
             await _sort(found, occasion, connection, before, changed, is_fork=is_fork)
@@ -175,12 +175,8 @@ async def _sort(
             of_forks[connection.workspace_id] = barred.reason
         else:
             found.concerns.append(Concern(connection, before, decision.reason, approved_by=verdict.approved_by))
-    if barred is not None and not _is_at(before, occasion.sha):
+    if barred is not None and not heads.is_at(before, occasion.sha):
         await following.pass_over(occasion, connection, before, barred.reason, barred.outcome)
-
-
-def _is_at(head: Head | None, sha: str) -> bool:
-    return head is not None and head.sha == sha and head.closed_at is None
 
 
 def _stranger(connection: Connection, base: str) -> str | None:

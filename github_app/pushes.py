@@ -50,7 +50,7 @@ async def follow_branch(
     if sha is None:
         return await _deleted(repository, ref, connections, push, delivery_id)
     handled = await heads.handled(repository.id, ref)
-    behind = [one for one in connections if not _is_at(handled.get(one.workspace_id), sha)]
+    behind = [one for one in connections if not heads.is_at(handled.get(one.workspace_id), sha)]
     if not behind:
         return f"Every workspace has handled {sha[:7]} already."
     occasion = await _occasion(asked, repository, ref, sha, push, delivery_id)
@@ -72,7 +72,7 @@ async def follow_tag(repository: Repository, tag: str, push: Push | None = None,
     result = Result()
     for connection in connections:
         before = handled.get(connection.workspace_id)
-        if not _is_at(before, sha):
+        if not heads.is_at(before, sha):
             decision = filters.of_tag(following.watch_of(connection), tag)
             await _sort(occasion, connection, before, decision, concerns, result)
     return str(await _planned(asked, occasion, concerns, result))
@@ -171,7 +171,3 @@ async def _message(asked: Api, repository: Repository, sha: str, push: Push | No
         return push.head_commit.message
     commit = await asked.commit(repository, sha)
     return commit.message if commit is not None else ""
-
-
-def _is_at(head: Head | None, sha: str) -> bool:
-    return head is not None and head.sha == sha and head.closed_at is None

@@ -56,7 +56,7 @@ async def reconcile(repository: Repository) -> None:
         ref = Ref(Kind.PULL, str(pull.number))
         seen.add(ref.name)
         handled = await heads.handled(repository.id, ref)
-        if any(head.sha == pull.head.sha and head.closed_at is None for head in handled.values()):
+        if any(heads.is_at(head, pull.head.sha) for head in handled.values()):
             continue
         with suppress(NothingToDo):
             await pulls.follow_pull_request(repository, pull.number)

@@ -60,6 +60,11 @@ async def handled(repository_id: str, ref: Ref) -> dict[str, Head]:
     return {row.workspace_id: row for row in rows}
 
 
+def is_at(head: Head | None, sha: str) -> bool:
+    """Whether *sha* was handled last, and its ref has not been closed since."""
+    return head is not None and head.sha == sha and head.closed_at is None
+
+
 async def open_numbers(repository_id: str) -> list[int]:
     """The pull requests of which we have not heard that they were closed."""
     pulls = Head.filter(repository_id=repository_id, kind=Kind.PULL.value, closed_at=None)

@@ -120,7 +120,7 @@ class Head(Model):
     """The commit that a workspace handled last for one ref: a delivery that finds it there has nothing to do.
 
     Written in the transaction that makes the run, and for a workspace that was not concerned too.  `attempt` counts
-    what people had planned again of the same commit.
+    how often the same commit was handled, reopened for instance.
     """
 
     id = fields.BigIntField(primary_key=True)
