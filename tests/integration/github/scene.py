@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,28 +12,16 @@ import pytest
 from app import clock
 from app.organizations.models import Organization
 from app.runs.models import Run
-from app.settings import Settings
-from app.vcs.models import Connection, Installation, Repository
+from app.vcs.models import Connection
 from app.workspaces.models import Workspace
-from github_app import client, deliveries, inbox
-from github_app.models import Check, Delivery, GitHubApp
+from github_app import deliveries, inbox
+from github_app.models import Check, Delivery
 from tests import factories
-from tests.github import connected
-from tests.github.fake import GitHub, serving, world
-
-#: The files every scene begins with.
-FILES = {"main.tf": "# begin\n", "network/main.tf": "# network\n", "modules/a.tf": "# a\n"}
+from tests.integration.github.conftest import Acme
 
 
 @dataclass
-class Scene:
-    """An app, its installation in acme and acme/infra, on the fake (`there`) and here."""
-
-    github: GitHub
-    there: world.Repository
-    app: GitHubApp
-    installation: Installation
-    repository: Repository
+class Scene(Acme):
     organization: Organization
 
     async def follow(self, name: str, *, branch: str = "", tags_regex: str = "", **settings: Any) -> Workspace:
@@ -67,23 +53,6 @@ class Scene:
         return {row.name.partition(" / ")[2]: (row.is_final, str(row.wanted["title"])) for row in rows}
 
 
-@pytest.fixture(scope="module")
-def github() -> Iterator[GitHub]:
-    with serving() as served:
-        yield served
-
-
 @pytest.fixture
-async def scene(opened: Settings, github: GitHub) -> AsyncIterator[Scene]:
-    number = next(github.numbers)
-    installed = github.add_app(number).install(f"acme-{number}")
-    there = installed.add_repository("infra", FILES)
-    github.requests.clear()
-    app = await connected.register(installed.app)
-    installation = await connected.know_installation(app, installed)
-    repository = await connected.know_repository(installation, there)
-    organization = await factories.make_organization("acme")
-    yield Scene(github, there, app, installation, repository, organization)
-    github.faults.clear()
-    github.clock_ahead = timedelta()
-    await client.close()
+async def scene(acme: Acme) -> Scene:
+    return Scene(**vars(acme), organization=await factories.make_organization("acme"))

@@ -10,7 +10,6 @@ import gzip
 import io
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,13 +19,13 @@ import pytest
 from app import clock
 from app.errors import TooLarge
 from app.secret import Secret
-from app.settings import Settings
 from app.vcs.models import Installation, Repository
 from github_app import api, client, tarballs
 from github_app.api import Api, Refused, Unreachable
 from github_app.models import GitHubApp
 from tests.github import connected
-from tests.github.fake import GitHub, serving, world
+from tests.github.fake import serving, world
+from tests.integration.github.conftest import FILES, Acme
 
 #: Nothing here depends on the parts.
 pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
@@ -34,16 +33,7 @@ MINT = "POST /app/installations/{installation_id}/access_tokens"
 
 
 @dataclass
-class Scene:
-    """An app, its installation in acme and acme/infra, on the fake (`…there`) and here."""
-
-    github: GitHub
-    there: world.Repository
-    installed: world.Installation
-    app: GitHubApp
-    installation: Installation
-    repository: Repository
-
+class Scene(Acme):
     @property
     def api(self) -> Api:
         return api.of(self.installation)
@@ -52,24 +42,9 @@ class Scene:
         return len(self.github.asked(MINT))
 
 
-@pytest.fixture(scope="module")
-def github() -> Iterator[GitHub]:
-    with serving() as served:
-        yield served
-
-
 @pytest.fixture
-async def scene(opened: Settings, github: GitHub) -> AsyncIterator[Scene]:
-    number = next(github.numbers)
-    installed = github.add_app(number).install(f"acme-{number}")
-    there = installed.add_repository("infra", {"main.tf": "# begin\n", "modules/a.tf": "# a\n"})
-    github.requests.clear()
-    app = await connected.register(installed.app)
-    installation = await connected.know_installation(app, installed)
-    yield Scene(github, there, installed, app, installation, await connected.know_repository(installation, there))
-    github.faults.clear()
-    github.clock_ahead = timedelta()
-    await client.close()
+def scene(acme: Acme) -> Scene:
+    return Scene(**vars(acme))
 
 
 async def test_heads_tags_and_commits_are_read(scene: Scene) -> None:
@@ -157,7 +132,7 @@ async def test_a_commit_s_archive_comes_by_an_address_that_gets_no_token(scene: 
     packed = b"".join([piece async for piece in scene.api.tarball(scene.repository, sha)])
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed))) as archive:
         assert archive.pax_headers["comment"] == sha
-        assert {member.name.partition("/")[2] for member in archive if member.isfile()} == {"main.tf", "modules/a.tf"}
+        assert {member.name.partition("/")[2] for member in archive if member.isfile()} == set(FILES)
     [download] = scene.github.asked("codeload")
     assert download.authorization == ""
     [minted] = scene.github.asked(MINT)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from app import clock
 from app.execution.redaction import redacted
-from app.settings import Settings
-from app.vcs.models import Installation, Repository
-from github_app import checks, client, outbox
+from app.vcs.models import Installation
+from github_app import checks, outbox
 from github_app.models import Check, Pace
 from tests import factories
-from tests.github import connected
-from tests.github.fake import GitHub, serving, world
 from tests.github.rows import Ref
+from tests.integration.github.conftest import Acme
 from tests.integration.github.test_outbox import SECRETS, planned, shown
 
 #: Nothing here depends on the parts.
@@ -25,10 +22,7 @@ pytestmark = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 
 
 @dataclass
-class Scene:
-    github: GitHub
-    there: world.Repository
-    repository: Repository
+class Scene(Acme):
     aggregate: Check
 
     @property
@@ -36,24 +30,11 @@ class Scene:
         return self.there.named_checks(self.aggregate.head_sha)
 
 
-@pytest.fixture(scope="module")
-def github() -> Iterator[GitHub]:
-    with serving() as served:
-        yield served
-
-
 @pytest.fixture
-async def scene(opened: Settings, github: GitHub) -> AsyncIterator[Scene]:
-    number = next(github.numbers)
-    installed = github.add_app(number).install(f"acme-{number}")
-    there = installed.add_repository("infra", {"main.tf": "# begin\n"})
-    installation = await connected.know_installation(await connected.register(installed.app), installed)
-    repository = await connected.know_repository(installation, there)
-    organization, sha = await factories.make_organization("acme"), there.head("main")
+async def scene(acme: Acme) -> Scene:
+    organization, sha = await factories.make_organization("acme"), acme.there.head("main")
     assert sha is not None
-    yield Scene(github, there, repository, await checks.open_aggregate(repository, organization, sha, Ref()))
-    github.faults.clear()
-    await client.close()
+    return Scene(**vars(acme), aggregate=await checks.open_aggregate(acme.repository, organization, sha, Ref()))
 
 
 async def send_all() -> None:

@@ -18,9 +18,9 @@ from github_app import deliveries, inbox
 from github_app.models import Delivery
 from tests.github import messages
 from tests.github.messages import ZERO
-from tests.integration.github.scene import Scene, github, scene
+from tests.integration.github.scene import Scene, scene
 
-__all__ = ["github", "scene"]
+__all__ = ["scene"]
 
 MAIN = "refs/heads/main"
 
