@@ -78,7 +78,10 @@ def run(descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=descriptor) as worker:
-        wire.send(worker, b"ready")
+        try:
+            wire.send(worker, b"ready")
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the worker ended while this was importing
         signal.signal(signal.SIGCHLD, _reap)
         serve(worker)
 

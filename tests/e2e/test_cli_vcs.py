@@ -54,7 +54,7 @@ def see_repository(configuration: Configuration, organization_id: str) -> None:
 def test_a_workspace_of_a_repository_is_planned_and_not_applied_from_a_terminal(configuration: Configuration) -> None:
     configuration.cloud().init()
     configuration.apply()
-    (organization,) = configuration.call("GET", "/api/v2/organizations")["data"]
+    organization = configuration.call("GET", "/api/v2/organizations/main")["data"]
     see_repository(configuration, organization["attributes"]["external-id"])
     configuration.change(vcs_repo={"identifier": "acme/net", "github-app-installation-id": "ghain-e2e"})
 
