@@ -27,7 +27,7 @@ from app.web import live
 from app.web.errors import refuse
 from app.web.routes import routes as page_routes
 from backend_api.routes import routes as api_routes
-from github_app import webhooks
+from github_app.routes import routes as github_routes
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -54,7 +54,7 @@ def routes(settings: Settings) -> list[Route]:
         metrics_token=settings.metrics_token,
         figures=measured,
     )
-    return [*api_routes, *webhooks.routes, *health.routes(), *page_routes]
+    return [*api_routes, *github_routes, *health.routes(), *page_routes]
 
 
 async def measured() -> bytes:

@@ -14,6 +14,13 @@ def github_webhook(app_id: str) -> str:
 
 
 TOKENS = "/app/settings/tokens"
+#: Where site admins see the GitHub Apps.
+GITHUB_APPS = "/app/settings/vcs/github"
+
+
+def github_app(app_id: str) -> str:
+    """The page of the app with our id *app_id*."""
+    return f"{GITHUB_APPS}/{quote(app_id, safe='')}"
 
 
 def organization(name: str) -> str:

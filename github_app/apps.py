@@ -21,7 +21,9 @@ from github_app.models import GitHubApp
 
 GITHUB = "https://github.com"
 LEAST_SECRET = 16
-_HOST = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?")
+_HOST = re.compile(r"[a-z0-9.-]{1,200}(:[0-9]{1,5})?", re.ASCII)
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{0,64}", re.ASCII)
+_SLUG = re.compile(r"[a-z0-9-]{0,128}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ async def register(
     _check_webhook_secret(secrets.webhook)
     if not 0 < app_id < 2**63:
         raise Invalid("An app id is the number on the app's settings page.", field="app_id")
+    if not _CLIENT_ID.fullmatch(client_id):
+        raise Invalid("A client id is what the app's settings page shows: Iv23… or Iv1.…", field="client_id")
+    if not _SLUG.fullmatch(slug):
+        raise Invalid("A slug is the end of the app's address at GitHub: small letters, digits and -.", field="slug")
     app = GitHubApp(id=ids.new("github_app"), web_url=hosts.web, api_url=hosts.api, app_id=app_id)
     app.client_id, app.slug, app.name = client_id, slug, slug
     app.sealed_private_key = _sealed(app, secrets.private_key)
@@ -62,6 +68,18 @@ async def register(
     except IntegrityError as error:
         raise Invalid(f"The app {app_id} of {hosts.web} is registered already.", field="app_id") from error
     return app
+
+
+async def visible(actor: Actor) -> list[GitHubApp]:
+    """All that are registered here, the eldest first."""
+    await require_on_site(actor, "github-app:read")
+    return await GitHubApp.all().order_by("created_at", "id")
+
+
+async def shown(actor: Actor, app_id: str) -> GitHubApp:
+    """By our own id, for a person."""
+    await require_on_site(actor, "github-app:read")
+    return await find(app_id)
 
 
 async def find(app_id: str) -> GitHubApp:

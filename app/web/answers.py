@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -26,8 +26,10 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+#: Surfaces that have pages of their own, by the first part of their templates' names.
+_beside: dict[str, BaseLoader] = {}
 _templates = Environment(
-    loader=PackageLoader("app.web"),
+    loader=ChoiceLoader([PackageLoader("app.web"), PrefixLoader(_beside)]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -51,6 +53,11 @@ _templates.globals |= {
     "host": lambda: urlsplit(settings.current().external_url).netloc,
     "external_url": lambda: settings.current().external_url,
 }
+
+
+def share(package: str) -> None:
+    """Let *package* draw pages like ours: ``PACKAGE/x.html`` is `x.html` in its folder `templates`."""
+    _beside[package] = PackageLoader(package)
 
 
 def render(template: str, **context: Any) -> str:

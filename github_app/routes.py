@@ -1,0 +1,15 @@
+"""Every route of GitHub's: where it delivers, and the pages about it."""
+
+from __future__ import annotations
+
+from app.http.routing import Route
+from app.web import answers
+from github_app import webhooks
+from github_app.pages import apps
+
+answers.share("github_app")
+
+routes: list[Route] = [
+    *webhooks.routes,
+    *apps.routes,
+]
