@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import itertools
+import json
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app import access, clock, configurations, ids, organizations, projects, runs, variables, workspaces
+from app import access, clock, configurations, ids, organizations, projects, runs, states, variables, workspaces
 from app.access import tokens
 from app.access.actors import SYSTEM, Actor
 from app.access.models import User
@@ -22,6 +24,8 @@ from app.projects.models import Project
 from app.runs import RunOptions, moves, triggers
 from app.runs.models import Plan, Run, RunTrigger
 from app.secret import Secret
+from app.states import NewState
+from app.states.models import StateVersion
 from app.variables.models import Variable
 from app.vcs.models import Installation, InstallationLink, Repository
 from app.workspaces.models import Workspace
@@ -153,6 +157,14 @@ async def apply(run: Run) -> Run:
     await moves.move(run, "finish", claim=claimed.claim)
     await claims.close(claimed.claim)
     return run
+
+
+async def make_state(workspace: Workspace, serial: int = 1) -> StateVersion:
+    """An empty state, current from now."""
+    content = json.dumps({"version": 4, "serial": serial, "lineage": "l", "outputs": {}, "resources": []}).encode()
+    version = await states.create(SYSTEM, workspace, NewState(serial, hashlib.md5(content).hexdigest(), "l"))
+    await states.receive(version.id, chunks(content))
+    return await StateVersion.get(id=version.id)
 
 
 async def make_run_trigger(source: Workspace, target: Workspace) -> RunTrigger:

@@ -11,7 +11,7 @@ from app import clock, events, settings
 from app.access.actors import Actor, Kind
 from app.access.permissions import Level, Place, level_of, require
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.runs import lifecycle, moves, queue
+from app.runs import lifecycle, moves, outdated, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
 from app.runs.statuses import PLANNED_AND_SAVED
@@ -200,8 +200,7 @@ async def _moved(run: Run, workspace: Workspace) -> str:
     """What the plan of *run* was made with, and what is there now."""
     before = await StateVersion.get_or_none(id=run.input_state_version_id)
     now = await StateVersion.get_or_none(id=workspace.current_state_version_id)
-    was = f"serial {before.serial}" if before else "no state"
-    return f"The state has moved since this plan was made, from {was} to serial {now.serial if now else 'none'}"
+    return outdated.state_moved(before.serial if before else None, now.serial if now else None)
 
 
 async def _workspace(run: Run) -> Workspace:

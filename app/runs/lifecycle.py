@@ -300,6 +300,11 @@ def is_force_cancelable(run: Run, at: datetime | None = None) -> bool:
     return now >= available or (asked is not None and asked - now > _SET_BACK)
 
 
+def is_plan_for_good(run: Run) -> bool:
+    """A plan nobody can apply that ended with what it came for."""
+    return run.plan_only and run.status in (PLANNED_AND_FINISHED, POLICY_SOFT_FAILED)
+
+
 def is_retryable(run: Run) -> bool:
     """A plan nobody can apply may be made anew once it has ended."""
     return run.plan_only and is_final(run)

@@ -87,8 +87,7 @@ async def _holders(workspaces: Collection[Workspace]) -> dict[str, User | Run]:
 
 
 async def _before(run_ids: Sequence[str]) -> dict[str, int]:
-    marks = ", ".join("?" if database.dialect() == "sqlite" else f"${number + 1}" for number in range(len(run_ids)))
-    rows = await database.client().execute_query_dict(_BEFORE.format(marks), list(run_ids))
+    rows = await database.client().execute_query_dict(_BEFORE.format(database.marks(len(run_ids))), list(run_ids))
     return {row["id"]: row["before"] for row in rows}
 
 

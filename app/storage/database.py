@@ -115,6 +115,11 @@ def dialect() -> str:
     return client().capabilities.dialect
 
 
+def marks(count: int) -> str:
+    """The places of *count* values in a raw statement, from the first on."""
+    return ", ".join("?" if dialect() == "sqlite" else f"${number + 1}" for number in range(count))
+
+
 def is_sqlite(settings: Settings) -> bool:
     return settings.database_url.reveal().startswith("sqlite:")
 

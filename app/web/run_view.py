@@ -9,9 +9,10 @@ from app import access, clock, links
 from app.access.actors import Actor
 from app.access.permissions import grants
 from app.organizations.models import Organization
-from app.runs import generated, lifecycle, logs, phase_status, timeline, triggering, waiting
+from app.runs import generated, lifecycle, logs, outdated, phase_status, timeline, triggering, waiting
 from app.runs.generated import Generated
 from app.runs.models import Apply, Comment, Phase, Plan, Run, RunEvent
+from app.runs.outdated import Outdated
 from app.runs.statuses import ROWS, Row, Status
 from app.runs.triggering import Followed
 from app.runs.waiting import Waiting
@@ -50,6 +51,8 @@ class Button:
     verb: str = ""
     comment: str = "optional"
 
+
+RETRY = "retry"
 
 #: In the order of their weight.
 BUTTONS = (
@@ -103,7 +106,7 @@ BUTTONS = (
         verb="Discard them and run this",
     ),
     Button(
-        "retry",
+        RETRY,
         "Retry Run…",
         "is-retryable",
         "run:queue",
@@ -170,6 +173,7 @@ class RunView:
     source: Run | None = None
     triggers: list[Followed] = field(default_factory=list)
     generated: list[Generated] = field(default_factory=list)
+    outdated: Outdated | None = None
 
     @property
     def address(self) -> str:
@@ -239,6 +243,12 @@ class RunView:
             button for button in BUTTONS if (button.offer is None or offers[button.offer]) and self._may(button, rights)
         ]
 
+    @property
+    def may_plan_again(self) -> bool:
+        """Whether the reader can do something about an outdated plan here."""
+        cured = self.outdated is not None and self.outdated.is_cured_by_planning_again
+        return cured and any(button.slug == RETRY for button in self.buttons)
+
     def _more_offers(self) -> dict[str, bool]:
         """What only pages offer: the API's `actions` has no name for it."""
         holder, behind = self.holder, lifecycle.is_pending(self.run) and not lifecycle.passes_queue(self.run)
@@ -273,6 +283,7 @@ async def gather(actor: Actor, run: Run) -> RunView:
     view.events = _said(events, comments, names)
     view.stages = [await _stage(view, phase) for phase in view.phases]
     view.generated = await generated.of(actor, run)
+    view.outdated = (await outdated.of([run])).get(run.id)
     view.source = await triggering.source_of(actor, run)
     view.triggers = await triggering.followed(actor, run) if triggering.is_followed(run) else []
     return view

@@ -13,8 +13,9 @@ from app import configurations, ids, runs, workspaces
 from app.access.permissions import grants
 from app.errors import Invalid
 from app.http.routing import Route
-from app.runs import lifecycle, lists, snapshot, waiting
+from app.runs import lifecycle, lists, outdated, snapshot, waiting
 from app.runs.models import Run
+from app.runs.outdated import Outdated
 from app.runs.waiting import Waiting
 from backend_api import finding
 from backend_api.authentication import actor_of, client_version
@@ -81,6 +82,16 @@ def _told(reason: Waiting | None) -> dict[str, Any] | None:
     return {"reason": reason.reason, "sentence": sentence, "ahead": reason.ahead, "since": reason.since}
 
 
+async def _outdated(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
+    return await outdated.of(things)
+
+
+def _why_outdated(found: Outdated | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"causes": list(found.causes), "sentence": found.sentence, "remedy": found.remedy}
+
+
 async def _source_names(view: View, things: Sequence[Run]) -> Mapping[str, Any]:
     wanted = {run.triggering_source_id for run in things if run.triggering_source_id is not None}
     if not wanted:
@@ -124,6 +135,12 @@ class RunResource(Resource):
         _told,
         loader=_waiting_for,
         doc="why it does not go on (`reason`, `sentence`, `ahead`, `since`), null if it does; an attribute of ours",
+    )
+    outdated = Attribute(
+        _why_outdated,
+        loader=_outdated,
+        doc="why the plan of a plan-only run no longer says what would happen (`causes`: `state`, `base`; `sentence`,"
+        " `remedy`), null while it does; an attribute of ours",
     )
     created_at = Attribute()
     canceled_at = Attribute(lambda run: run.cancel_requested_at)

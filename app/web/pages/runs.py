@@ -13,8 +13,9 @@ from app import links, runs
 from app.access.actors import Actor
 from app.errors import NotFound
 from app.http.routing import Endpoint, Route
-from app.runs import lifecycle, lists, logs, waiting
+from app.runs import lifecycle, lists, logs, outdated, waiting
 from app.runs.models import Run
+from app.runs.outdated import Outdated
 from app.runs.statuses import Row
 from app.runs.waiting import Waiting
 from app.web import live, log_lines, run_view, visitors
@@ -57,6 +58,7 @@ class Listed:
     kind: str
     by: str
     waiting: Waiting | None
+    outdated: Outdated | None
 
 
 async def index(request: Request) -> Response:
@@ -86,7 +88,7 @@ async def index(request: Request) -> Response:
 
 async def _listed(actor: Actor, shown: list[Run]) -> list[Listed]:
     names = await run_view.names_of(actor, {run.created_by_id for run in shown})
-    reasons = await waiting.reasons_of(shown)
+    reasons, stale = await waiting.reasons_of(shown), await outdated.of(shown)
     return [
         Listed(
             run,
@@ -94,6 +96,7 @@ async def _listed(actor: Actor, shown: list[Run]) -> list[Listed]:
             run_view.KINDS[lifecycle.operation(run)],
             run_view.name_of(run.created_by_id, names),
             reasons.get(run.id),
+            stale.get(run.id),
         )
         for run in shown
     ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from hashlib import md5, sha256
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from app import states
 from app.access.actors import SYSTEM
-from app.states import NewState, deletion, history
+from app.states import deletion, history
 from app.states.models import StateVersion
 from app.states.verification import Verdict, verify
 from app.storage import objects
@@ -22,13 +20,6 @@ from tests import factories
 pytestmark = pytest.mark.usefixtures("opened")
 
 
-async def push(workspace: Workspace, serial: int) -> StateVersion:
-    content = json.dumps({"version": 4, "serial": serial, "lineage": "l", "outputs": {}, "resources": []}).encode()
-    version = await states.create(SYSTEM, workspace, NewState(serial, md5(content).hexdigest(), "l"))
-    await states.receive(version.id, factories.chunks(content))
-    return await StateVersion.get(id=version.id)
-
-
 @pytest.fixture
 async def workspace() -> Workspace:
     return await factories.make_workspace()
@@ -36,7 +27,7 @@ async def workspace() -> Workspace:
 
 @pytest.fixture
 async def versions(workspace: Workspace) -> list[StateVersion]:
-    return [await push(workspace, serial) for serial in (1, 2, 3)]
+    return [await factories.make_state(workspace, serial) for serial in (1, 2, 3)]
 
 
 async def found(workspace: Workspace) -> Verdict:

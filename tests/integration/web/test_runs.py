@@ -113,6 +113,23 @@ async def test_each_button_does_what_it_says(alice: Browser, workspace: Workspac
     assert "alice commented why?" in labels[2]
 
 
+async def test_an_outdated_plan_says_why_and_is_planned_again(
+    alice: Browser, workspace: Workspace, owner: User
+) -> None:
+    run = await factories.make_run(workspace, actor=await factories.actor_of(owner), plan_only=True)
+    await planning.planned(run)
+    for address in (page_of(run), links.workspace("acme", "network") + "/runs?plan-only=1"):
+        assert "utdated" not in text(await alice.get(address))
+    await factories.make_state(workspace, 4)
+    why = "The state has moved since this plan was made, from no state to serial 4."
+    assert f"Outdated. {why}" in text(await alice.get(links.workspace("acme", "network") + "/runs?plan-only=1"))
+    page = await alice.get(page_of(run))
+    assert f"This plan is outdated {why} Plan again to see what it comes to now. Plan again…" in text(page)
+    assert page.text.count(f'href="{page_of(run)}/retry"') == 2
+    again = await alice.post(page_of(run) + "/retry")
+    assert "utdated" not in text(await alice.get(again.headers["location"]))
+
+
 async def test_a_plan_nobody_can_apply_is_retried_by_its_button(
     alice: Browser, workspace: Workspace, owner: User
 ) -> None:
