@@ -6,7 +6,8 @@ from typing import Any
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
+
+from app.storage.model import Model
 
 
 class GitHubApp(Model):

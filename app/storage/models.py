@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
 from app import clock, ids
+from app.storage.model import Model
 
 
 class StoredObject(Model):

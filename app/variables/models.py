@@ -6,8 +6,8 @@ from typing import Any
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
+from app.storage.model import Model
 from app.variables.precedence import Owner
 
 

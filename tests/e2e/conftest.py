@@ -10,12 +10,22 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.configuration import Configuration
-from tests.e2e.up import Up, eventually, processes_on
+from tests.e2e.up import Up, eventually, furnished, processes_on
+from tests.migrated import migrated
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("server") / "data")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a first start makes in two seconds, for those who do not test that."""
+    path = tmp_path_factory.mktemp("migrated") / "stateroom.sqlite3"
+    migrated(f"sqlite://{path}")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[Up]:
+    up = Up(furnished(tmp_path_factory.mktemp("server") / "data", migrated_database))
     try:
         yield up.wait_until_ready()
         assert up.stop() == 0, up.said()
@@ -33,9 +43,9 @@ def configuration(server: Up, tmp_path: Path) -> Configuration:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+def start(tmp_path: Path, migrated_database: Path) -> Iterator[Callable[..., Up]]:
     """Starts `up` on the test's own directory, again if asked again; none of its processes outlives the test."""
-    data, started = tmp_path / "data", list[Up]()
+    data, started = furnished(tmp_path / "data", migrated_database), list[Up]()
 
     def begin(*options: str, **settings: str) -> Up:
         started.append(Up(data, *options, **settings))

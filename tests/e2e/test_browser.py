@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from app.cli import env, processes
-from tests.e2e.up import Up, eventually
+from tests.e2e.up import Up, eventually, furnished
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 #: Says a line each second while it is applied, so that a page can be seen half-way.
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("browser") / "data")
+def up(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[Up]:
+    up = Up(furnished(tmp_path_factory.mktemp("browser") / "data", migrated_database))
     yield up.wait_until_ready()
     up.end()
 
@@ -182,8 +182,10 @@ def test_an_empty_organization_moves_on_with_the_first_init(up: Up, chromium: Br
     expect(page.get_by_role("heading", level=1)).to_have_text("Workspaces", timeout=30_000)
 
 
-def test_a_stop_of_the_server_does_not_wait_for_who_watches(chromium: Browser, tmp_path: Path) -> None:
-    up = Up(tmp_path / "data").wait_until_ready()
+def test_a_stop_of_the_server_does_not_wait_for_who_watches(
+    chromium: Browser, tmp_path: Path, migrated_database: Path
+) -> None:
+    up = Up(furnished(tmp_path / "data", migrated_database)).wait_until_ready()
     try:
         page = signed_in(chromium, up)
         with apply(up, tmp_path / "configuration") as address:

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.configuration import Configuration
-from tests.e2e.up import Up, processes_on
+from tests.e2e.up import Up, of_parts, processes_on
+from tests.migrated import migrated
 from tests.services import Embedded, Parts
 
 
 @pytest.fixture
 def walked(parts: Parts, tmp_path: Path) -> Iterator[Configuration]:
     """The embedded set is what `up` starts by itself; the external one is named by its settings."""
-    settings = {} if parts.name == Embedded.name else parts.environment
-    up = Up(tmp_path / "data", **settings)
+    parts.prepared(migrated, "migrated")
+    up = Up(tmp_path / "data", **of_parts(parts))
     try:
         yield Configuration(up.wait_until_ready(), tmp_path / "configuration")
         assert up.stop() == 0, up.said()

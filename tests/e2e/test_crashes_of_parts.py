@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.site import OneRun, Site, plain, steps
 from tests.e2e.test_crashes import FILES, converges, is_up, stops
 from tests.e2e.up import Up, eventually
+from tests.migrated import migrated
 from tests.services.postgresql import PostgreSQL
 
 PLAN_OF_SECONDS = 'resource "terraform_data" "one" { input = bcrypt("x", 14) }\n'
@@ -30,7 +31,7 @@ def database() -> Iterator[PostgreSQL]:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, database: PostgreSQL) -> Iterator[Up]:
     """One for all: what was killed under it has come back, and the next test finds it whole."""
-    up = Up(tmp_path_factory.mktemp("parts") / "data", STATEROOM_DATABASE_URL=database.url("postgres"))
+    up = Up(tmp_path_factory.mktemp("parts") / "data", STATEROOM_DATABASE_URL=database.copy(migrated, "migrated"))
     try:
         yield up.wait_until_ready()
         stops(up)

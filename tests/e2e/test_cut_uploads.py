@@ -22,6 +22,7 @@ import pytest
 from tests.e2e.site import Site
 from tests.e2e.up import LONG, Up, eventually
 from tests.factories import archive
+from tests.migrated import migrated
 from tests.services.postgresql import PostgreSQL
 
 LENGTH = 4 * 1024 * 1024
@@ -149,7 +150,7 @@ def database() -> Iterator[PostgreSQL]:
 
 
 def test_a_database_killed_in_the_middle_loses_neither(start: Callable[..., Up], database: PostgreSQL) -> None:
-    site = Site(start(STATEROOM_DATABASE_URL=database.create()))
+    site = Site(start(STATEROOM_DATABASE_URL=database.copy(migrated, "migrated")))
     halves = Halves(site)
     database.crash()
     for upload in halves.uploads:

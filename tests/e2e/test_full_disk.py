@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import OneRun, Site, plain
-from tests.e2e.up import Up, eventually
+from tests.e2e.up import Up, eventually, furnished
 
 MiB = 1024 * 1024
 ROOM = 16 * MiB
@@ -26,12 +26,13 @@ data "terraform_remote_state" "never" {
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
+def up(tmp_path: Path, migrated_database: Path) -> Iterator[Up]:
     """A server whose working directories lie on a small disk of its own, in a mount namespace of its own."""
     data = tmp_path / "data"
     runs = data / "runs"
     runs.mkdir(parents=True, mode=0o700)
     data.chmod(0o700)
+    furnished(data, migrated_database)
     is_root = os.geteuid() == 0
     small_disk = [
         *("unshare", "--mount", *([] if is_root else ["--map-current-user", "--keep-caps"]), "sh", "-c"),

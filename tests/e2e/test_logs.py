@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.site import GATE, OneRun, Site
-from tests.e2e.test_secrets import found_in, invented, of_parts
-from tests.e2e.up import Up, eventually, processes_on
+from tests.e2e.test_secrets import found_in, invented
+from tests.e2e.up import Up, eventually, of_parts, processes_on
+from tests.migrated import migrated
 from tests.services import Parts
 
 #: Keeps two secrets in its state, hands out the token it works with, and fails with a secret in its words.
@@ -51,6 +52,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z \[(debug|info|warning|e
 @pytest.fixture
 def site(parts: Parts, form: str, tmp_path: Path) -> Iterator[Site]:
     settings = {"STATEROOM_LOG_LEVEL": "debug", "STATEROOM_LOG_FORMAT": form}
+    parts.prepared(migrated, "migrated")
     up = Up(tmp_path / "data", **of_parts(parts), **settings)
     try:
         yield Site(up.wait_until_ready())

@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from tests.e2e.site import Site, plain
-from tests.e2e.up import Up
+from tests.e2e.up import Up, furnished
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 PROGRAM = "terraform-provider-fake_v1.0.0"
@@ -117,6 +117,11 @@ def registry() -> Iterator[Registry]:
     registry.server.server_close()
 
 
+@pytest.fixture
+def data(tmp_path: Path, migrated_database: Path) -> Path:
+    return furnished(tmp_path / "data", migrated_database)
+
+
 def log_of_a_plan(data: Path, registry: Registry, **settings: str) -> str:
     up = Up(data, **settings)
     try:
@@ -133,15 +138,15 @@ def log_of_a_plan(data: Path, registry: Registry, **settings: str) -> str:
         up.end()
 
 
-def test_a_provider_that_the_mirror_lacks_comes_through_the_proxy(tmp_path: Path, registry: Registry) -> None:
+def test_a_provider_that_the_mirror_lacks_comes_through_the_proxy(data: Path, registry: Registry) -> None:
     address = registry.host.partition(":")[0]
-    said = log_of_a_plan(tmp_path / "data", registry, STATEROOM_EGRESS_ALLOW=address)
+    said = log_of_a_plan(data, registry, STATEROOM_EGRESS_ALLOW=address)
     assert f"Installed {registry.host}/acme/fake v1.0.0" in said, said
     assert f"/{ARCHIVE}" in registry.asked
 
 
-def test_a_registry_the_site_does_not_allow_is_not_reached(tmp_path: Path, registry: Registry) -> None:
-    said = log_of_a_plan(tmp_path / "data", registry)
+def test_a_registry_the_site_does_not_allow_is_not_reached(data: Path, registry: Registry) -> None:
+    said = log_of_a_plan(data, registry)
     assert "Installed" not in said
     assert "Forbidden" in said, said
     assert registry.asked == []

@@ -21,7 +21,8 @@ import redis
 
 from app.cli import processes
 from tests.e2e.site import GATE, Site, plain
-from tests.e2e.up import Up, eventually, processes_on
+from tests.e2e.up import Up, eventually, of_parts, processes_on
+from tests.migrated import migrated
 from tests.services import External, Parts, Services
 
 #: A resource that keeps two secrets in its state, and uses the third while it is made.
@@ -159,13 +160,9 @@ def objects_of(services: Services, url: str) -> Iterator[tuple[str, bytes]]:
             yield f"object {one['path']}", bytes(obstore.get(store, one["path"]).bytes())
 
 
-def of_parts(parts: Parts) -> dict[str, str]:
-    """What names the parts of a server, if they are not those it brings along."""
-    return parts.environment if isinstance(parts, External) else {}
-
-
 @pytest.fixture
 def site(parts: Parts, tmp_path: Path) -> Iterator[Site]:
+    parts.prepared(migrated, "migrated")
     up = Up(tmp_path / "data", **of_parts(parts))
     try:
         yield Site(up.wait_until_ready())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import env, processes
+from tests.services import External, Parts
 
 LONG = 60.0
 
@@ -37,6 +39,13 @@ def eventually(holds: Callable[[], bool], seconds: float = LONG) -> bool:
             return True
         time.sleep(0.05)
     return holds()
+
+
+def furnished(data: Path, database: Path) -> Path:
+    """The directory of a server that finds a copy of *database* at its first start, which then has less to do."""
+    data.mkdir(0o700, exist_ok=True)
+    shutil.copy(database, data / "stateroom.sqlite3")
+    return data
 
 
 class Up:
@@ -134,6 +143,11 @@ class Up:
         ended = self.terraform(directory, *arguments)
         assert ended.returncode == 0, (ended.stdout, ended.stderr, self.said())
         return ended.stdout
+
+
+def of_parts(parts: Parts) -> dict[str, str]:
+    """What names the parts of a server, if they are not those it brings along."""
+    return parts.environment if isinstance(parts, External) else {}
 
 
 def processes_on(data: Path) -> list[int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import pytest
 from app import events, wiring
 from app import settings as settings_module
 from app.settings import Settings
-from app.storage import database, keys, migrating, objects
+from app.storage import database, keys, objects
+from tests.migrated import migrated
 from tests.services import Parts
 
 
@@ -38,26 +37,3 @@ async def opened(settings: Settings) -> AsyncIterator[Settings]:
         keys.use(None)
     for announcement in (events.run_moved, events.run_wished, events.workspace_freed, events.state_changed):
         announcement.forget()
-
-
-def migrated(url: str) -> None:
-    """Fill the database at *url*, from a thread of its own: the test's loop is busy with the test."""
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            asyncio.run(_migrate(url))
-        except BaseException as problem:
-            failed.append(problem)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-
-
-async def _migrate(url: str) -> None:
-    settings = settings_module.Settings(database_url=url)  # type: ignore[arg-type]
-    async with database.connected(settings):
-        await migrating.migrate(settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.conftest import migrated
+from tests.migrated import migrated
 from tests.services import Services
 from tests.simulation.history import Ground
 from tests.simulation.running import simulate

@@ -16,7 +16,7 @@ from app.organizations.models import Organization
 from app.settings import Settings
 from tests import factories
 from tests.api import EXTERNAL_URL, Client
-from tests.integration.conftest import migrated
+from tests.migrated import migrated
 from tests.services import Parts
 
 

@@ -42,7 +42,7 @@ from app.workspaces.models import Workspace
 from backend_api.jsonapi.resource import described
 from tests import factories
 from tests.api import EXTERNAL_URL, JSON_API, Client, document, error, pointer
-from tests.integration.conftest import migrated
+from tests.migrated import migrated
 from tests.services import Parts
 
 

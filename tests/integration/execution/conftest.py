@@ -30,8 +30,8 @@ from app.storage.models import StoredObject
 from app.worker import stationed
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.integration.conftest import migrated
 from tests.integration.execution.state_api import serving
+from tests.migrated import migrated
 from tests.services import Parts
 
 PATIENCE = 180

@@ -26,7 +26,7 @@ from app.runs.models import LogSegment, Plan, Run
 from app.settings import Settings
 from app.storage import objects, streams
 from tests import factories
-from tests.integration.conftest import migrated
+from tests.migrated import migrated
 from tests.services import Parts
 
 TEXT = "größe 𝄞 日本\n".encode() * 50

@@ -18,9 +18,9 @@ from app.runs.models import Run
 from app.settings import Settings
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.integration.conftest import migrated
 from tests.integration.crowd import crowd, stored
 from tests.integration.rows_read import analyze, counted
+from tests.migrated import migrated
 from tests.services import Parts
 
 pytestmark = pytest.mark.usefixtures("opened")

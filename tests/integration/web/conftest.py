@@ -20,7 +20,7 @@ from app.organizations.models import Organization
 from app.settings import Settings
 from app.workspaces.models import Workspace
 from tests import factories
-from tests.integration.conftest import migrated
+from tests.migrated import migrated
 from tests.services import Parts
 
 URL = "https://stateroom.test"
