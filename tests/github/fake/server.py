@@ -41,7 +41,7 @@ def serving() -> Iterator[GitHub]:
     description of its API; a test that means to clears `violations`."""
     with tempfile.TemporaryDirectory(prefix="stateroom-tests-github-") as directory:
         github = GitHub(Path(directory))
-        servers = [_Server(api(github)), _Server(codeload(github))]
+        servers = [Server(api(github)), Server(codeload(github))]
         github.url, github.codeload_url = (f"http://localhost:{server.port}" for server in servers)
         try:
             yield github
@@ -51,7 +51,9 @@ def serving() -> Iterator[GitHub]:
     assert not github.violations, "\n".join(github.violations)
 
 
-class _Server:
+class Server:
+    """An ASGI application on a port of the loopback interface, in a thread of its own."""
+
     def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, log_config=None, log_level="critical", lifespan="off", date_header=False,
