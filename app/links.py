@@ -16,6 +16,9 @@ def github_webhook(app_id: str) -> str:
 TOKENS = "/app/settings/tokens"
 #: Where site admins see the GitHub Apps.
 GITHUB_APPS = "/app/settings/vcs/github"
+#: Where GitHub sends who has installed an app, and who has signed in there.
+GITHUB_SETUP = "/app/settings/vcs/github/setup"
+GITHUB_CALLBACK = "/auth/github/callback"
 
 
 def github_app(app_id: str) -> str:

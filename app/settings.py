@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     """Addresses whose forwarding headers are believed."""
 
     # -- GitHub ----------------------------------------------------------------------------------------------
+    webhook_url: str = Field(default="", validate_default=False)
+    """The URL that GitHub delivers to, where GitHub reaches this server by another one than people do.  Default: the
+    external one."""
     instance_name: str = Field(default="", max_length=40, pattern=r"^[ -~]*$")
     """What checks on GitHub call this installation, before the organization's name.  Branch protection knows checks by
     their names, so settle it before the first.  Default: the host name of the external URL."""
@@ -215,7 +218,12 @@ class Settings(BaseSettings):
         return tuple(word for word in value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator(
-        "external_url", "internal_url", "terraform_releases_url", "opentofu_releases_url", "opentofu_index_url"
+        "external_url",
+        "internal_url",
+        "webhook_url",
+        "terraform_releases_url",
+        "opentofu_releases_url",
+        "opentofu_index_url",
     )
     @classmethod
     def _is_a_base_url(cls, value: str) -> str:
@@ -236,6 +244,7 @@ class Settings(BaseSettings):
             "tools_dir": data / "tools",
             "mirror_dir": data / "mirror",
             "internal_url": external,
+            "webhook_url": external,
             **{name: value for name, value in given.items() if value is not None},
             "external_url": external,
             "data_dir": data,

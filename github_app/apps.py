@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets as random
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -17,6 +18,7 @@ from app.access.permissions import require_on_site
 from app.errors import Invalid, NotFound
 from app.secret import Secret
 from app.storage import crypto
+from github_app import payloads
 from github_app.models import GitHubApp
 
 GITHUB = "https://github.com"
@@ -44,9 +46,17 @@ class Secrets:
 
 
 async def register(
-    actor: Actor, *, app_id: int, secrets: Secrets, web_url: str = GITHUB, client_id: str = "", slug: str = ""
+    actor: Actor,
+    *,
+    app_id: int,
+    secrets: Secrets,
+    web_url: str = GITHUB,
+    client_id: str = "",
+    slug: str = "",
+    id: str | None = None,
+    is_secret_told: bool = True,
 ) -> GitHubApp:
-    """Make an app that exists on GitHub known here."""
+    """Make an app that exists on GitHub known here.  *id* is ours, if it is in the app's webhook URL already."""
     await require_on_site(actor, "github-app:create")
     hosts = hosts_of(web_url)
     _check_private_key(secrets.private_key)
@@ -57,17 +67,33 @@ async def register(
         raise Invalid("A client id is what the app's settings page shows: Iv23… or Iv1.…", field="client_id")
     if not _SLUG.fullmatch(slug):
         raise Invalid("A slug is the end of the app's address at GitHub: small letters, digits and -.", field="slug")
-    app = GitHubApp(id=ids.new("github_app"), web_url=hosts.web, api_url=hosts.api, app_id=app_id)
+    app = GitHubApp(id=id or ids.new("github_app"), web_url=hosts.web, api_url=hosts.api, app_id=app_id)
     app.client_id, app.slug, app.name = client_id, slug, slug
     app.sealed_private_key = _sealed(app, secrets.private_key)
     app.sealed_webhook_secret = _sealed(app, secrets.webhook)
     app.sealed_client_secret = _sealed(app, secrets.client) if secrets.client else None
-    app.created_by_id, app.created_at = actor.id, clock.now()
+    app.created_by_id, app.created_at, app.is_secret_told = actor.id, clock.now(), is_secret_told
     try:
         await app.save(force_create=True)
     except IntegrityError as error:
         raise Invalid(f"The app {app_id} of {hosts.web} is registered already.", field="app_id") from error
     return app
+
+
+async def learn(app: GitHubApp, told: payloads.App) -> None:
+    """Keep what GitHub says of the app."""
+    owner = told.owner.login if told.owner and told.owner.type == "Organization" else ""
+    change = {
+        "slug": told.slug[:128],
+        "name": told.name[:128],
+        "client_id": told.client_id[:64] or app.client_id,
+        "html_url": told.html_url[:255],
+        "owner": owner[:128],
+        "permissions": told.permissions,
+        "events": told.events,
+    }
+    await GitHubApp.filter(id=app.id).update(**change)
+    app.update_from_dict(change)
 
 
 async def visible(actor: Actor) -> list[GitHubApp]:
@@ -100,6 +126,17 @@ async def change_webhook_secret(actor: Actor, app: GitHubApp, secret: Secret[str
     await app.refresh_from_db()
 
 
+async def renew_webhook_secret(actor: Actor, app: GitHubApp) -> None:
+    """Likewise with a secret of our making, which GitHub is yet to be told (`at_github.tell_webhook_secret`)."""
+    await change_webhook_secret(actor, app, new_webhook_secret())
+    await GitHubApp.filter(id=app.id).update(is_secret_told=False)
+    await app.refresh_from_db()
+
+
+def new_webhook_secret() -> Secret[str]:
+    return Secret(random.token_hex(32))
+
+
 async def forget_old_webhook_secret(actor: Actor, app: GitHubApp) -> None:
     await require_on_site(actor, "github-app:update")
     await GitHubApp.filter(id=app.id).update(sealed_old_webhook_secret=None)
@@ -118,7 +155,24 @@ def private_key(app: GitHubApp) -> Secret[str]:
 
 def webhook_url(app: GitHubApp) -> str:
     """Where GitHub sends its deliveries; no secret is in it."""
-    return settings.current().external_url + links.github_webhook(app.id)
+    return webhook_url_of(app.id)
+
+
+def webhook_url_of(app_id: str) -> str:
+    """Likewise of an app that is only being made, by our id."""
+    return settings.current().webhook_url + links.github_webhook(app_id)
+
+
+def settings_url(web_url: str, owner: str) -> str:
+    """Where at GitHub the apps of *owner* are, an organization, or those of whoever looks if that is empty."""
+    between = f"/organizations/{quote(owner, safe='')}" if owner else ""
+    return f"{web_url}{between}/settings/apps"
+
+
+def is_hosted(web_url: str) -> bool:
+    """Whether GitHub runs it, and not a company its own."""
+    host = urlsplit(web_url).netloc
+    return host == "github.com" or host.endswith(".ghe.com")
 
 
 def hosts_of(web_url: str) -> Hosts:
@@ -133,7 +187,7 @@ def hosts_of(web_url: str) -> Hosts:
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1"):
         raise Invalid("GitHub is spoken to over https only: the app's tokens go there.", field="web_url")
     web = f"{parts.scheme}://{host}"
-    if host == "github.com" or host.endswith(".ghe.com"):
+    if is_hosted(web):
         return Hosts(web, f"https://api.{host}")
     return Hosts(web, f"{web}/api/v3")
 

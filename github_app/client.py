@@ -73,15 +73,17 @@ class NoToken(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`path` begins with a slash and belongs to the REST API; `body` becomes JSON."""
+    """`path` begins with a slash and belongs to the REST API; `body` becomes JSON.  `called` is what sentences and logs
+    say instead of a path that holds a secret."""
 
     method: str
     path: str
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    called: str = ""
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.method} {self.called or self.path}"
 
 
 @dataclass(frozen=True, slots=True)

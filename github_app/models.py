@@ -25,10 +25,17 @@ class GitHubApp(Model):
     client_id = fields.CharField(max_length=64, default="")
     slug = fields.CharField(max_length=128, default="")
     name = fields.CharField(max_length=128, default="")
+    owner = fields.CharField(
+        max_length=128, default="", db_default="", description="the organization it belongs to; empty for a person's"
+    )
+    html_url = fields.CharField(max_length=255, default="", db_default="", description="its page at GitHub")
     sealed_private_key = fields.BinaryField()
     sealed_client_secret = fields.BinaryField(null=True)
     sealed_webhook_secret = fields.BinaryField()
     sealed_old_webhook_secret = fields.BinaryField(null=True)
+    is_secret_told = fields.BooleanField(
+        default=True, db_default=True, description="false while GitHub has not heard the webhook secret we made"
+    )
     permissions: dict[str, str] = fields.JSONField(default=dict)
     events: list[str] = fields.JSONField(default=list)
     created_by_id = fields.CharField(max_length=32, null=True)
@@ -41,6 +48,20 @@ class GitHubApp(Model):
     @property
     def sealed_context(self) -> tuple[str, ...]:
         return "github app", self.id
+
+
+class GitHubAppSetup(Model):
+    """An app that somebody went to make at GitHub, and did not come back with yet.  `id` will be the app's."""
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    state_digest = fields.CharField(max_length=64, unique=True)
+    session_id = fields.CharField(max_length=32)
+    web_url = fields.CharField(max_length=255)
+    owner = fields.CharField(max_length=128, description="the organization it is made for; empty for a person")
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "github_app_setups"
 
 
 class Delivery(Model):

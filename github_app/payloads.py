@@ -36,6 +36,19 @@ class Account(msgspec.Struct):
         return self.login or self.name or ""
 
 
+class App(msgspec.Struct):
+    """An app as it tells of itself; `owner` is an account, or an enterprise without a login."""
+
+    id: int
+    slug: str = ""
+    name: str = ""
+    client_id: str = ""
+    html_url: str = ""
+    owner: Account | None = None
+    permissions: dict[str, str] = {}
+    events: list[str] = []
+
+
 class Repository(msgspec.Struct):
     """Known by its `id`: names change, and come back with other repositories behind them."""
 

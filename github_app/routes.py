@@ -5,11 +5,12 @@ from __future__ import annotations
 from app.http.routing import Route
 from app.web import answers
 from github_app import webhooks
-from github_app.pages import apps
+from github_app.pages import apps, making
 
 answers.share("github_app")
 
 routes: list[Route] = [
     *webhooks.routes,
+    *making.routes,
     *apps.routes,
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +17,9 @@ from app.secret import Secret
 from app.vcs.models import Installation
 from app.web import visitors
 from app.web.answers import page, to
-from github_app import apps
+from github_app import apps, at_github, needs
 from github_app.apps import Secrets
+from github_app.client import Refused, Unreachable
 from github_app.models import GitHubApp
 
 EXISTING = f"{links.GITHUB_APPS}/existing"
@@ -80,6 +82,18 @@ async def change_webhook_secret(request: Request) -> Response:
     return to(links.github_app(app.id))
 
 
+async def renew_webhook_secret(request: Request) -> Response:
+    """POST /app/settings/vcs/github/{app}/webhook-secret/renew: a secret of our making, told GitHub at once."""
+    app, actor = await _find(request), visitors.actor(request)
+    if app.is_secret_told:
+        await apps.renew_webhook_secret(actor, app)
+    try:
+        await at_github.tell_webhook_secret(actor, app)
+    except (Refused, Unreachable) as error:
+        return await _show(request, app, 502, refusal=error.sentence)
+    return to(links.github_app(app.id))
+
+
 async def ask_to_forget(request: Request) -> Response:
     """GET /app/settings/vcs/github/{app}/webhook-secret/forget"""
     app = await _find(request)
@@ -104,7 +118,13 @@ async def forget(request: Request) -> Response:
     return to(links.github_app(app.id))
 
 
-async def _show(request: Request, app: GitHubApp, status: int = 200, problem: Invalid | None = None) -> Response:
+async def _show(
+    request: Request,
+    app: GitHubApp,
+    status: int = 200,
+    problem: Invalid | None = None,
+    refusal: str | None = None,
+) -> Response:
     installed = (await _installations([app])).get(app.id, [])
     return page(
         request,
@@ -113,7 +133,11 @@ async def _show(request: Request, app: GitHubApp, status: int = 200, problem: In
         app=app,
         webhook_url=apps.webhook_url(app),
         installations=installed,
+        settings_url=f"{apps.settings_url(app.web_url, app.owner)}/{quote(app.slug)}" if app.html_url else None,
+        permissions=needs.PERMISSIONS,
+        events=needs.EVENTS,
         problem=problem,
+        refusal=refusal,
     )
 
 
@@ -136,6 +160,7 @@ routes = [
     Route(EXISTING, visitors.signed_in(register_existing), ["POST"]),
     Route(ONE, visitors.signed_in(show)),
     Route(f"{ONE}/webhook-secret", visitors.signed_in(change_webhook_secret), ["POST"]),
+    Route(f"{ONE}/webhook-secret/renew", visitors.signed_in(renew_webhook_secret), ["POST"]),
     Route(f"{ONE}/webhook-secret/forget", visitors.signed_in(ask_to_forget)),
     Route(f"{ONE}/webhook-secret/forget", visitors.signed_in(forget), ["POST"]),
 ]

@@ -29,8 +29,10 @@ def user() -> dict[str, Any]:
 
 
 def app(one: App) -> dict[str, Any]:
+    example = openapi.example("GET /app")
     return {
-        **openapi.example("GET /app"),
+        **example,
+        "owner": account(one.github, one.owner, example["owner"]) if one.owner else example["owner"],
         "id": one.number,
         "slug": one.slug,
         "name": one.slug,

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.github import openapi
-from tests.github.fake import access, app_calls, repository_calls
+from tests.github.fake import access, app_calls, manifest_pages, repository_calls
 from tests.github.fake.access import Said
 from tests.github.fake.calls import ANYBODY, APP, HANDLERS, USER, Answering, Call, Reply
 from tests.github.fake.limits import Limits, Refusal
@@ -83,6 +83,8 @@ def api(github: GitHub) -> Any:
             await _rest(github, request, path.removeprefix(BASE), send)
         elif ".git/" in path:
             await (await _git(github, request))(scope, receive, send)
+        elif request.method == "POST" and manifest_pages.is_one(path):
+            await (await manifest_pages.answer(github, request))(scope, receive, send)
         else:
             await Response("a page of GitHub's", 404)(scope, receive, send)
 

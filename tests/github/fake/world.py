@@ -64,6 +64,10 @@ class GitHub:
         self.faults: list[Fault] = []
         self.clock_ahead = timedelta()
         self.long_tokens = False
+        self.is_old = False
+        """An Enterprise Server from before the merge queues."""
+        self.makes_webhook_secrets = True
+        """Whether an app that is made of a manifest is given one."""
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_ahead
@@ -147,6 +151,7 @@ class App:
     limits: Limits = field(default_factory=Limits)
     deliveries: list[Delivery] = field(default_factory=list)
     send: Callable[[Delivery], int] | None = None
+    owner: Account | None = None
 
     @property
     def private_key(self) -> str:

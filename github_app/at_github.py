@@ -1,0 +1,41 @@
+"""An app of ours as GitHub has it: what it may do, where its deliveries go, and what signs them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.access.actors import Actor
+from app.access.permissions import require_on_site
+from github_app import apps, client, payloads
+from github_app.client import Call
+from github_app.models import GitHubApp
+
+
+class Hook(msgspec.Struct):
+    """Where an app's deliveries go, as GitHub has it.  The secret is told as stars, or not at all if there is none."""
+
+    url: str = ""
+    content_type: str = "form"
+    secret: str | None = None
+
+
+async def ask(app: GitHubApp) -> payloads.App:
+    """What GitHub knows of *app*, kept here too.  Raises `Refused` where GitHub does not take the app's key."""
+    told = (await (await client.of(app.id)).as_app(Call("GET", "/app"))).read(payloads.App)
+    await apps.learn(app, told)
+    return told
+
+
+async def hook(app: GitHubApp) -> Hook:
+    return (await (await client.of(app.id)).as_app(Call("GET", "/app/hook/config"))).read(Hook)
+
+
+async def tell_webhook_secret(actor: Actor, app: GitHubApp) -> None:
+    """Let GitHub sign with the newest webhook secret from now on, and deliver where we listen."""
+    await require_on_site(actor, "github-app:update")
+    secret = apps.webhook_secrets(app)[0].reveal()
+    body = {"url": apps.webhook_url(app), "content_type": "json", "insecure_ssl": "0", "secret": secret}
+    answer = await (await client.of(app.id)).as_app(Call("PATCH", "/app/hook/config", body=body))
+    answer.read(Hook)
+    await GitHubApp.filter(id=app.id).update(is_secret_told=True)
+    app.is_secret_told = True
