@@ -32,6 +32,9 @@ ROWS = (
     "fairness",
     "big_state",
     "second_start",
+    "github_deliveries",
+    "github_plans",
+    "github_imports",
 )
 
 COLUMNS = ("what", "ours", "comparison", "ratio", "goal", "reached")

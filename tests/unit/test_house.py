@@ -50,6 +50,17 @@ def test_nothing_waits_in_a_way_that_swallows_a_cancellation() -> None:
     assert waiting == []
 
 
+def test_githubkit_is_imported_when_it_is_called() -> None:
+    """It costs a second and 40 MB, and most processes never call GitHub."""
+    early = {
+        f"{path.relative_to(ROOT)}:{found.lineno}"
+        for path in (ROOT / "github_app").rglob("*.py")
+        for found in at_start(ast.parse(path.read_text()).body)
+        if re.search(r"\bgithubkit\b", ast.unparse(found))
+    }
+    assert early == set()
+
+
 def test_whatever_is_shipped_imports_only_what_it_depends_on() -> None:
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"
@@ -86,6 +97,17 @@ def test_no_lock_file_names_a_place() -> None:
         assert not re.search(r"://|^-|^\S*/", text, re.MULTILINE)
         pinned = {normal(line) for line in text.splitlines() if line and line[0].isalnum()}
         assert pinned >= RUNTIME
+
+
+def at_start(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The imports that are made when the module is: those outside of functions, and of `if TYPE_CHECKING`."""
+    for statement in statements:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif isinstance(statement, ast.ClassDef | ast.Try | ast.With):
+            yield from at_start(statement.body)
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) != "TYPE_CHECKING":
+            yield from at_start([*statement.body, *statement.orelse])
 
 
 def foreign_imports(path: Path) -> Iterator[str]:
