@@ -38,6 +38,11 @@ HANDLERS: dict[tuple[str, str | None], Handler] = {
 }
 
 
+def handler_of(event: str, action: str | None) -> Handler | None:
+    """What is to be done with it, if anything."""
+    return HANDLERS.get((event, action)) or HANDLERS.get((event, None))
+
+
 async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) -> None:
     """The delivery has failed for good: whatever check was begun for its commit ends and says why, since branch
     protection would wait for it."""
@@ -58,7 +63,7 @@ async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) 
 
 async def handle(app: GitHubApp, delivery: Delivery, body: bytes) -> tuple[str, str]:
     """Do what the delivery asks for: the state it ends in, and the sentence.  Raises `Unreadable`, `StateroomError`."""
-    handler = HANDLERS.get((delivery.event, delivery.action)) or HANDLERS.get((delivery.event, None))
+    handler = handler_of(delivery.event, delivery.action)
     if handler is None:
         return inbox.IGNORED, "Nothing follows from this event."
     try:

@@ -27,11 +27,13 @@ SHORT = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What came: GitHub's id of the delivery, the event's name, and the body as it came."""
+    """What came: GitHub's id of the delivery, the event's name, and the body as it came, or as it was fetched from
+    GitHub because it could not come."""
 
     guid: str
     event: str
     body: bytes
+    was_fetched: bool = False
 
 
 async def store(app: GitHubApp, message: Message) -> Delivery:
@@ -73,7 +75,7 @@ async def _insert(app: GitHubApp, message: Message) -> Delivery:
     async with in_transaction():
         await delivery.save(force_create=True)
         await kept.save(force_create=True)
-        if app.heard_at is None:
+        if app.heard_at is None and not message.was_fetched:
             await GitHubApp.filter(id=app.id, heard_at=None).update(heard_at=delivery.received_at)
     return delivery
 

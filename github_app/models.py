@@ -109,6 +109,44 @@ class DeliveryBody(Model):
         return "github delivery", self.delivery_id
 
 
+class DeliveryLook(Model):
+    """How far GitHub's log of an app's deliveries was read, and who is at it: one worker at a time."""
+
+    app: fields.OneToOneRelation[GitHubApp] = fields.OneToOneField(
+        "models.GitHubApp", related_name="look", primary_key=True
+    )
+    app_id: str
+    held_until = fields.DatetimeField(null=True, description="when another worker may take over")
+    next_at = fields.DatetimeField(description="nothing is asked before")
+    failures = fields.IntField(default=0, description="in a row")
+    seen_at = fields.DatetimeField(null=True, description="attempts made before are known")
+    cursor = fields.CharField(max_length=255, null=True, description="where an unfinished look goes on")
+    reading_from = fields.DatetimeField(null=True, description="the newest attempt that the unfinished look has seen")
+    unreached_at = fields.DatetimeField(null=True, description="since when deliveries are fetched, as none arrives")
+    trouble = fields.CharField(max_length=255, null=True, description="what GitHub said of an attempt then")
+
+    class Meta:
+        table = "github_delivery_looks"
+
+
+class LostDelivery(Model):
+    """A delivery that GitHub could not bring, until it is here or nobody keeps it any more."""
+
+    id = fields.IntField(primary_key=True)
+    app: fields.ForeignKeyRelation[GitHubApp] = fields.ForeignKeyField("models.GitHubApp", related_name="lost")
+    app_id: str
+    guid = fields.CharField(max_length=64)
+    event = fields.CharField(max_length=64)
+    number = fields.BigIntField(description="of the attempt that GitHub is asked to repeat")
+    delivered_at = fields.DatetimeField(description="when that attempt was made")
+    status = fields.CharField(max_length=255, description="what GitHub says of it")
+    tries = fields.IntField(default=0, description="how often it was asked for")
+    next_at = fields.DatetimeField()
+
+    class Meta:
+        table = "github_lost_deliveries"
+
+
 class Check(Model):
     """A check run we owe GitHub, one row each: what it should say, and what GitHub has heard.
 

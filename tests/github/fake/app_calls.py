@@ -58,9 +58,7 @@ def redeliver(call: Call) -> Reply:
         call.github.now(),
         redelivery=True,
     )
-    call.by.deliveries.append(again)
-    if call.by.send is not None:
-        again.status_code = call.by.send(again)
+    call.by.attempt(again)
     return Reply(202, {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from tests.github import openapi
@@ -182,13 +183,25 @@ def delivery(one: Delivery, *, whole: bool = False) -> dict[str, Any]:
     operation = "GET /app/hook/deliveries" + ("/{delivery_id}" if whole else "")
     example = openapi.example(operation)
     example = example if whole else example[0]
+    told = json.loads(one.body)
+    if whole:
+        example["request"] = {"headers": dict(one.headers), "payload": told}
     return {
         **example,
         "id": one.number,
         "guid": one.guid,
+        "action": told.get("action"),
+        "installation_id": told.get("installation", {}).get("id"),
+        "repository_id": told.get("repository", {}).get("id"),
         "event": one.event,
         "delivered_at": one.delivered_at.isoformat(),
         "redelivery": one.redelivery,
-        "status": "OK" if 200 <= one.status_code < 300 else "Invalid HTTP Response: " + str(one.status_code),
+        "status": _status(one.status_code),
         "status_code": one.status_code,
     }
+
+
+def _status(code: int) -> str:
+    if code == 0:
+        return "failed to connect to host"
+    return "OK" if code < 300 else f"Invalid HTTP Response: {code}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import secrets as random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -152,6 +155,25 @@ class App:
     deliveries: list[Delivery] = field(default_factory=list)
     send: Callable[[Delivery], int] | None = None
     owner: Account | None = None
+
+    def deliver(self, event: str, body: dict[str, Any], *, ago: timedelta = timedelta()) -> Delivery:
+        """Send a webhook, or keep it as one that could not be sent."""
+        raw, guid = json.dumps(body).encode(), str(uuid4())
+        signature = hmac.digest(self.webhook_secret.encode(), raw, "sha256").hex()
+        headers = {
+            "content-type": "application/json",
+            "x-github-delivery": guid,
+            "x-github-event": event,
+            "x-hub-signature-256": f"sha256={signature}",
+        }
+        delivery = Delivery(next(self.github.numbers), guid, event, raw, headers, self.github.now() - ago)
+        self.attempt(delivery)
+        return delivery
+
+    def attempt(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        if self.send is not None:
+            delivery.status_code = self.send(delivery)
 
     @property
     def private_key(self) -> str:
