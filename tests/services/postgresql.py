@@ -54,8 +54,10 @@ class PostgreSQL:
         self.version = _version(binaries)
         self._command = self._prepare_cluster(binaries)
         self.port = int(self._command[self._command.index("-p") + 1])
+        # The usual one copies ten megabytes through the log; before 15 there was only this one.
+        self._strategy = " STRATEGY FILE_COPY" if int(self.version.partition(".")[0]) >= 15 else ""
         self._process = self._run()
-        self._talk = ThreadPoolExecutor(1, "postgresql-admin")  # tests may run a loop in the main thread
+        self._admin = _Admin(self.url("postgres"))
 
     def url(self, database: str) -> str:
         return f"postgres://{USER}:{self._password}@127.0.0.1:{self.port}/{database}"
@@ -63,7 +65,7 @@ class PostgreSQL:
     def create(self, template: str = "template0") -> str:
         """The URL of a new database."""
         name = f"test_{next(self._numbers)}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"{self._strategy}')
         return self.url(name)
 
     def copy(self, prepare: Callable[[str], None], key: str) -> str:
@@ -81,15 +83,17 @@ class PostgreSQL:
         self._execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
 
     def stop(self) -> None:
-        self._talk.shutdown()
+        self._admin.close()
         self._process.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def crash(self) -> None:
         """Kill it as the kernel would, and start it again on what it had written."""
+        self._admin.close()
         self._process.crash()
         self._pidfile.unlink()
         self._process = self._run()
+        self._admin = _Admin(self.url("postgres"))
 
     @property
     def _pidfile(self) -> Path:
@@ -130,14 +134,35 @@ class PostgreSQL:
         return process
 
     def _execute(self, statement: str) -> None:
-        async def execute() -> None:
-            connection = await asyncpg.connect(self.url("postgres"))
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
+        self._admin.execute(statement)
 
-        self._talk.submit(asyncio.run, execute()).result()
+
+class _Admin:
+    """One connection for all that is made and dropped, opened when it is first used.  Its loop has a thread of its own:
+    tests may run one in the main thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._thread = ThreadPoolExecutor(1, "postgresql-admin")
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection | None = None
+
+    def execute(self, statement: str) -> None:
+        self._thread.submit(self._runner.run, self._execute(statement)).result()
+
+    def close(self) -> None:
+        self._thread.submit(self._end).result()
+        self._thread.shutdown()
+
+    async def _execute(self, statement: str) -> None:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._url)
+        await self._connection.execute(statement)
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._runner.run(self._connection.close())
+        self._runner.close()
 
 
 def _is_ready(pidfile: Path) -> bool:

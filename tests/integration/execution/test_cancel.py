@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from tortoise.expressions import F
 
 from app import clock, runs
@@ -78,6 +79,7 @@ async def test_a_run_canceled_while_it_waits_for_a_slot_never_starts(crew: Crew)
     assert await whole_log(run, "apply") == ""
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_that_takes_too_long_is_interrupted_and_errored(crew: Crew) -> None:
     home = await factories.make_workspace(terraform_version="1.11.4")
     await Organization.filter(id=home.organization_id).update(apply_timeout_seconds=3)

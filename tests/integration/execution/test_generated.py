@@ -22,6 +22,7 @@ async def workspace() -> Workspace:
     return await factories.make_workspace(terraform_version="1.11.4")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_plan_that_wrote_configuration_is_shown_and_not_applied_until_the_code_has_it(crew: Crew) -> None:
     home = await workspace()
     files = {"main.tf": IMPORT, "generated.tf": OTHER}
@@ -44,6 +45,7 @@ async def test_a_plan_that_wrote_configuration_is_shown_and_not_applied_until_th
     assert (await Plan.get(run_id=added.id)).resource_imports == 1
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_asked_for_and_not_needed_it_changes_nothing(crew: Crew) -> None:
     asked = {"allow_config_generation": True, "auto_apply": True}
     run = await rested(await start({"main.tf": OTHER}, await workspace(), **asked), "apply")

@@ -35,30 +35,35 @@ async def refused(run: Run, what: str) -> None:
     assert (await Workspace.get(id=run.workspace_id)).locked_by_run_id is None
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_after_the_workspace_was_renamed(crew: Crew) -> None:
     run = await planned()
     await Workspace.filter(id=run.workspace_id).update(name="another")
     await refused(run, "the workspace's name")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_in_another_working_directory(crew: Crew) -> None:
     run = await planned()
     await Workspace.filter(id=run.workspace_id).update(working_directory="elsewhere")
     await refused(run, "the workspace's working directory")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_other_variables(crew: Crew) -> None:
     run = await planned()
     await RunSnapshot.filter(run_id=run.id).update(fingerprint="0" * 64)
     await refused(run, "the run's variables")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_another_state(crew: Crew) -> None:
     run = await planned()
     await Workspace.filter(id=run.workspace_id).update(current_state_version_id="sv-0000000000000000")
     await refused(run, "the workspace's state")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_another_plan_file(crew: Crew) -> None:
     run = await planned()
     other = await objects.put("plan-file", run.organization_id, b"not the plan")
@@ -67,6 +72,7 @@ async def test_an_apply_refuses_another_plan_file(crew: Crew) -> None:
     await refused(run, "the plan file")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_refuses_other_configuration_files(crew: Crew) -> None:
     run = await planned()
     other = await factories.make_configuration_version(await Workspace.get(id=run.workspace_id), files={"a.tf": ""})
@@ -75,6 +81,7 @@ async def test_an_apply_refuses_other_configuration_files(crew: Crew) -> None:
     await refused(run, "the configuration version's files")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_version_that_has_gone_ends_the_run_and_says_what_to_do(crew: Crew) -> None:
     run = await planned()
     releases = dict(crew.station.releases)
@@ -165,6 +172,7 @@ async def test_ephemeral_variables_are_given_to_the_apply_too(crew: Crew) -> Non
     assert run.status == "applied", await whole_log(run, "apply")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_uploads_that_would_lead_terraform_elsewhere_are_cleaned_and_overridden(crew: Crew) -> None:
     files = {
         "main.tf": 'terraform {\n  cloud {\n    organization = "x"\n    workspaces { name = "y" }\n  }\n}\n'
@@ -182,6 +190,7 @@ async def test_uploads_that_would_lead_terraform_elsewhere_are_cleaned_and_overr
     assert await outputs(home) == {"name": home.name, "extra": 1}
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_run_works_in_the_workspaces_working_directory(crew: Crew) -> None:
     home = await factories.make_workspace(terraform_version="1.11.4", working_directory="envs/prod")
     files = {
@@ -193,6 +202,7 @@ async def test_a_run_works_in_the_workspaces_working_directory(crew: Crew) -> No
     assert await outputs(home) == {"a": "from the module"}
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_working_directory_that_is_not_there_is_said(crew: Crew) -> None:
     home = await factories.make_workspace(terraform_version="1.11.4", working_directory="nowhere")
     run = await rested(await start(ONE, home))
@@ -200,6 +210,7 @@ async def test_a_working_directory_that_is_not_there_is_said(crew: Crew) -> None
     assert "The working directory nowhere is not in the configuration version" in await whole_log(run)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 @pytest.mark.parametrize("directory", ["", "docs"])
 async def test_an_upload_without_configuration_destroys_nothing(crew: Crew, directory: str) -> None:
     """Terraform refuses to plan without any, and must not be led to believe that ours is one."""

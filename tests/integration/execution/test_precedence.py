@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from app import runs, variables
 from app.access.actors import SYSTEM
 from app.organizations.models import Organization
@@ -75,6 +77,7 @@ def expected() -> Mapping[str, Any]:
     return found | {"by_environment": "GLOBAL_SET", "by_file": "TFVARS"}
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_terraform_gets_each_variable_from_the_strongest_that_gives_it(crew: Crew) -> None:
     organization = await factories.make_organization()
     project = await factories.make_project(organization)
@@ -96,6 +99,7 @@ async def test_terraform_gets_each_variable_from_the_strongest_that_gives_it(cre
     assert await outputs(home) == expected()
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_among_sets_of_one_level_terraform_gets_the_first_by_name(crew: Crew) -> None:
     home = await factories.make_workspace()
     organization = await Organization.get(id=home.organization_id)

@@ -101,6 +101,7 @@ async def in_workspace(files: dict[str, str], **given: object) -> Run:
     return await start(files, home, **given)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_plan_whose_worker_is_killed_starts_again_in_the_same_log(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -140,6 +141,7 @@ async def test_an_apply_outlives_its_worker_and_is_adopted_with_every_line(
     await cleared(opened)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_an_apply_that_ends_while_no_worker_is_there_is_collected(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -158,6 +160,7 @@ async def test_an_apply_that_ends_while_no_worker_is_there_is_collected(
     assert "Apply complete!" in await whole_log(run, "apply")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_what_a_killed_supervisor_had_journaled_becomes_the_state(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -178,6 +181,7 @@ async def test_what_a_killed_supervisor_had_journaled_becomes_the_state(
     await cleared(opened)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_supervisor_killed_under_a_living_worker_ends_the_apply_with_its_state(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -192,6 +196,7 @@ async def test_a_supervisor_killed_under_a_living_worker_ends_the_apply_with_its
     assert "compare" in await whole_log(run, "apply")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_worker_told_to_stop_gives_its_plan_back_uncounted(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -209,6 +214,7 @@ async def test_a_worker_told_to_stop_gives_its_plan_back_uncounted(
     assert (await rested(run)).status == "planned"
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_worker_told_to_stop_waits_for_its_apply(worker: Callable[..., Process], opened: Settings) -> None:
     first = worker()
     run = await in_workspace(slow(3), auto_apply=True)
@@ -219,6 +225,7 @@ async def test_a_worker_told_to_stop_waits_for_its_apply(worker: Callable[..., P
     assert run.status == "applied"
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_worker_told_twice_leaves_its_apply_to_be_adopted(
     worker: Callable[..., Process], opened: Settings
 ) -> None:
@@ -236,6 +243,7 @@ async def test_a_worker_told_twice_leaves_its_apply_to_be_adopted(
     assert "Apply complete!" in await whole_log(run, "apply")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_worker_told_to_hurry_interrupts_its_apply(worker: Callable[..., Process], opened: Settings) -> None:
     first = worker()
     run = await in_workspace(slow(600), auto_apply=True)
@@ -248,6 +256,7 @@ async def test_a_worker_told_to_hurry_interrupts_its_apply(worker: Callable[...,
     assert "first" in [resource["name"] for resource in (await state_of(run))["resources"]]
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_plan_of_a_worker_that_never_comes_back_is_taken_by_another(
     worker: Callable[..., Process], opened: Settings, tmp_path: Path
 ) -> None:
@@ -306,6 +315,7 @@ async def test_an_apply_nobody_comes_back_for_is_given_up_and_says_what_to_check
     assert [resource["name"] for resource in (await state_of(run))["resources"]] == ["first"]
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_second_worker_on_the_same_directory_is_refused(
     worker: Callable[..., Process], opened: Settings
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
+import pytest
+
 from app import runs
 from app.access.actors import SYSTEM
 from app.runs.models import Plan
@@ -33,6 +35,7 @@ async def workspace() -> Workspace:
     return await factories.make_workspace(terraform_version="1.11.4")
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_strings_reach_terraform_byte_for_byte(crew: Crew) -> None:
     home = await workspace()
     for name, text in NASTY.items():
@@ -42,6 +45,7 @@ async def test_strings_reach_terraform_byte_for_byte(crew: Crew) -> None:
     assert await outputs(home) == NASTY
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_values_reach_the_environment_of_a_child_byte_for_byte_and_long_ones_by_file(crew: Crew) -> None:
     home = await workspace()
     for name, value in NASTY.items():
@@ -75,6 +79,7 @@ output "all" { value = { number = var.number, flag = var.flag, object = var.obje
 """
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_expressions_and_plain_values_fit_their_types(crew: Crew) -> None:
     home = await workspace()
     await factories.make_variable(home, "number", "5")
@@ -95,6 +100,7 @@ async def test_an_error_in_an_expression_names_its_variable(crew: Crew) -> None:
     assert "object.auto.tfvars line 1" in await whole_log(run)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_run_variables_go_before_the_workspaces_and_those_before_uploaded_files(crew: Crew) -> None:
     home = await workspace()
     await factories.make_variable(home, "a", "workspace")

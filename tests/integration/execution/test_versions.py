@@ -62,6 +62,7 @@ async def bundle(mirror: Mirror, content: bytes, version: str = "1.11.4-acme", s
     return await tool_versions.create(SYSTEM, version=version, archs=[place])
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_release_that_only_the_mirror_has_plans_and_applies(mirror: Mirror, opened: Settings) -> None:
     mirror.publish("1.9.8")
     async with working(opened) as crew:

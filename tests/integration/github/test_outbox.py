@@ -67,6 +67,7 @@ async def _copied(row: Any, **changes: Any) -> Any:
     return copy
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_hundred_workspaces_stay_below_the_limits_and_all_end(opened: Settings, time: Virtual) -> None:
     hearing = Hearing()
     with clock.using(time):
@@ -310,6 +311,7 @@ async def test_strangers_see_counts_only(aggregate: Check, how: str) -> None:
     assert not {"aws_x", "null_resource", "key"} & set(re.findall(r"\w+", output["summary"]))
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_plan_of_thousands_fits(aggregate: Check) -> None:
     change = {"actions": ["create"], "before": None, "after": {"user_data": "é" * 5000}}
     entries = [{"address": f"a.b[{n}]", "mode": "managed", "change": change} for n in range(1500)]

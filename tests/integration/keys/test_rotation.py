@@ -177,6 +177,7 @@ async def main():
             stored = await objects.put("state", "org-1", b"%d" % number)
             await stored.save()
             print(stored.id, stored.key_id, flush=True)
+            await asyncio.sleep(0.005)
 
 asyncio.run(main())
 """

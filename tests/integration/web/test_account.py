@@ -28,6 +28,7 @@ async def test_who_is_not_signed_in_is_asked_to_and_comes_back(nobody: Browser, 
     assert {"HttpOnly", "Secure", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_wrong_password_is_refused_without_saying_which_was_wrong(nobody: Browser, owner: User) -> None:
     await passwords.set_password(SYSTEM, owner, Secret(PASSWORD))
     for name in ("alice", "nobody", "<script>"):
@@ -39,6 +40,7 @@ async def test_a_wrong_password_is_refused_without_saying_which_was_wrong(nobody
         assert 'value="<script>' not in refused.text
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 @pytest.mark.parametrize(
     "wanted",
     [
