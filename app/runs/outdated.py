@@ -15,6 +15,7 @@ from typing import Any
 
 from app.runs import lifecycle
 from app.runs.models import Run
+from app.runs.statuses import Row
 from app.storage import database
 from app.vcs.heads import Kind
 
@@ -45,6 +46,10 @@ WHERE run.id IN ({{}})
 class Cause(StrEnum):
     STATE = "state"
     BASE = "base"
+
+
+#: What pages show in place of the status.
+BADGE = Row("Outdated", "wait", "discarded")
 
 
 @dataclass(frozen=True, slots=True)

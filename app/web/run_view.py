@@ -181,7 +181,7 @@ class RunView:
 
     @property
     def badge(self) -> Row:
-        return lifecycle.badge(self.run)
+        return outdated.BADGE if self.outdated else lifecycle.badge(self.run)
 
     @property
     def kind(self) -> str:

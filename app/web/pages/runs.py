@@ -92,7 +92,7 @@ async def _listed(actor: Actor, shown: list[Run]) -> list[Listed]:
     return [
         Listed(
             run,
-            lifecycle.badge(run),
+            outdated.BADGE if run.id in stale else lifecycle.badge(run),
             run_view.KINDS[lifecycle.operation(run)],
             run_view.name_of(run.created_by_id, names),
             reasons.get(run.id),

@@ -122,8 +122,9 @@ async def test_an_outdated_plan_says_why_and_is_planned_again(
         assert "utdated" not in text(await alice.get(address))
     await factories.make_state(workspace, 4)
     why = "The state has moved since this plan was made, from no state to serial 4."
-    assert f"Outdated. {why}" in text(await alice.get(links.workspace("acme", "network") + "/runs?plan-only=1"))
+    assert f"Outdated {why}" in text(await alice.get(links.workspace("acme", "network") + "/runs?plan-only=1"))
     page = await alice.get(page_of(run))
+    assert "Planned and Finished" not in text(page).partition("Timeline")[0]
     assert f"This plan is outdated {why} Plan again to see what it comes to now. Plan again…" in text(page)
     assert page.text.count(f'href="{page_of(run)}/retry"') == 2
     again = await alice.post(page_of(run) + "/retry")
