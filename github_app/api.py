@@ -66,6 +66,11 @@ class _Pointing(msgspec.Struct):
     object: _Object
 
 
+class _Tag(msgspec.Struct):
+    name: str
+    commit: _Object
+
+
 class _GitAuthor(msgspec.Struct):
     name: str | None = None
 
@@ -134,6 +139,16 @@ class Api:
                 return None
             found = _found(_Pointing, await self._ask(repository, "GET", f"/git/tags/{found.object.sha}"))
         return None
+
+    async def tags(self, repository: Repository, most: int) -> tuple[list[tuple[str, str]], bool]:
+        """Up to *most* tags with the commits they stand on, in GitHub's order (the last name first), and whether there
+        are more."""
+        listed: list[tuple[str, str]] = []
+        async for page in self._pages(repository, "/tags", list[_Tag]):
+            listed += [(one.name, one.commit.sha) for one in page]
+            if len(listed) > most:
+                break
+        return listed[:most], len(listed) > most
 
     async def commit(self, repository: Repository, sha: str) -> Commit | None:
         answer = await self._ask(repository, "GET", f"/commits/{quote(sha, safe='')}", {"per_page": 1})

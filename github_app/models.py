@@ -147,6 +147,25 @@ class LostDelivery(Model):
         table = "github_lost_deliveries"
 
 
+class RepositoryLook(Model):
+    """What the last look at a repository's refs has seen, so that the next one asks about what is new alone."""
+
+    repository: fields.OneToOneRelation = fields.OneToOneField(
+        "models.Repository", related_name=False, primary_key=True
+    )
+    repository_id: str
+    settings = fields.CharField(max_length=64, default="", description="a digest of what its workspaces follow")
+    pulls: dict[str, list[Any]] = fields.JSONField(
+        default=dict, description="of each open pull request: its head, its base, how often planning it failed"
+    )
+    followers: dict[str, str] = fields.JSONField(default=dict, description="tags regexes by the workspaces' ids")
+    tags: list[list[str]] = fields.JSONField(default=list, description="names and commits, in GitHub's order")
+    tags_cut = fields.BooleanField(default=False, description="whether there were more tags than are read")
+
+    class Meta:
+        table = "github_repository_looks"
+
+
 class Check(Model):
     """A check run we owe GitHub, one row each: what it should say, and what GitHub has heard.
 

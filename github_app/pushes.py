@@ -7,6 +7,8 @@ workspace.  Source: `run-lifecycle.md` §8 and `github-app.md` §3.2, §3.7 of t
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from app.configurations.ingress import Ingress
 from app.vcs import filters, heads
 from app.vcs.filters import ChangedFiles, Decision
@@ -57,9 +59,18 @@ async def follow_branch(
     return str(await _follow(asked, occasion, [(one, handled.get(one.workspace_id)) for one in behind]))
 
 
-async def follow_tag(repository: Repository, tag: str, push: Push | None = None, delivery_id: str | None = None) -> str:
-    """Start a run of *tag* in each workspace whose tags regex it matches, whatever their branch."""
+async def follow_tag(
+    repository: Repository,
+    tag: str,
+    push: Push | None = None,
+    delivery_id: str | None = None,
+    *,
+    among: Collection[str] | None = None,
+) -> str:
+    """Start a run of *tag* in each workspace whose tags regex it matches, whatever their branch.  Where *among* is
+    given, only workspaces with these ids are looked at."""
     connections = [one for one in await following.connections_of(repository) if one.tags_regex]
+    connections = [one for one in connections if among is None or one.workspace_id in among]
     if not connections:
         raise NothingToDo("No workspace follows tags.")
     ref, asked = Ref(Kind.TAG, tag), api.of(repository.installation)

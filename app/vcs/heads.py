@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -97,6 +98,12 @@ async def handle(
     unmoved = Head.filter(id=before.id, sha=before.sha, attempt=before.attempt)
     if not await unmoved.update(**now):
         raise Overtaken
+
+
+async def failed_since(workspace_ids: Collection[str], ref: Ref, moment: datetime) -> bool:
+    """Whether one of these workspaces could not make of *ref* what it should have."""
+    failed = VcsEvent.filter(workspace_id__in=list(workspace_ids), kind=ref.kind.value, ref=ref.name)
+    return await failed.filter(outcome=Outcome.FAILED.value, created_at__gte=moment).exists()
 
 
 async def close(repository_id: str, ref: Ref) -> None:

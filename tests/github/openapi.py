@@ -42,6 +42,7 @@ OPERATIONS = (
     "GET /repos/{owner}/{repo}/collaborators/{username}/permission",
     "GET /repos/{owner}/{repo}/git/ref/{ref}",
     "GET /repos/{owner}/{repo}/git/tags/{tag_sha}",
+    "GET /repos/{owner}/{repo}/tags",
     "GET /repos/{owner}/{repo}/commits/{ref}",
     "GET /repos/{owner}/{repo}/commits/{ref}/check-runs",
     "GET /repos/{owner}/{repo}/compare/{basehead}",

@@ -48,6 +48,18 @@ def show_tag(call: Call) -> Reply:
     return Reply(200, {**example, "sha": sha, "object": {**example["object"], "sha": target, "type": kind}})
 
 
+@answers(f"GET {REPO}/tags", permission="contents: read")
+def list_tags(call: Call) -> Reply:
+    """By name, the last one first, with the commits that they stand on."""
+    form = "--format=%(refname:short) %(objectname) %(*objectname)"
+    lines = call.repo.git.text("for-each-ref", "--sort=-refname", form, "refs/tags").splitlines()
+    shown, headers = call.page([line.split() for line in lines])
+    example = openapi.example(call.operation)[0]
+    url = f"{call.github.url}/api/v3/repos/{call.repo.full_name}/commits"
+    tags = [{**example, "name": name, "commit": {"sha": shas[-1], "url": f"{url}/{shas[-1]}"}} for name, *shas in shown]
+    return Reply(200, tags, headers)
+
+
 @answers(f"GET {REPO}/commits/{{ref}}", permission="contents: read")
 def show_commit(call: Call) -> Reply:
     return Reply(200, documents.commit(call.repo, _commit(call, call.params["ref"])))
