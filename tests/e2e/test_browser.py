@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from app.cli import env, processes
 from tests.e2e.up import Up, eventually, furnished
+from tests.github import fake as github
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 #: Says a line each second while it is applied, so that a page can be seen half-way.
@@ -38,7 +39,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[Up]:
-    up = Up(furnished(tmp_path_factory.mktemp("browser") / "data", migrated_database))
+    data = furnished(tmp_path_factory.mktemp("browser") / "data", migrated_database)
+    up = Up(data, STATEROOM_WEBHOOK_URL="https://stateroom.example")
     yield up.wait_until_ready()
     up.end()
 
@@ -180,6 +182,25 @@ def test_an_empty_organization_moves_on_with_the_first_init(up: Up, chromium: Br
     expect(page.get_by_role("heading", level=1)).to_have_text("Connect your Terraform")
     up.must(up.configure(tmp_path / "first", "first", "fresh"), "init", "-input=false")
     expect(page.get_by_role("heading", level=1)).to_have_text("Workspaces", timeout=30_000)
+
+
+def test_a_github_app_is_made_by_two_forms_and_a_button(up: Up, chromium: Browser) -> None:
+    page = signed_in(chromium, up)
+    found = complaints(page)
+    with github.serving() as there:
+        page.goto(up.url + "/app/settings/vcs/github")
+        page.get_by_role("link", name="Make a GitHub App").click()
+        page.get_by_role("textbox", name="GitHub").fill(there.url)
+        page.get_by_role("textbox", name="Organization").fill("acme-hub")
+        page.get_by_role("textbox", name="Name", exact=True).fill("Stateroom acme")
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Create the app at").click()
+        page.get_by_role("button", name="Create GitHub App").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("stateroom-acme")
+        expect(page.get_by_role("heading", name="GitHub has not reached this server yet")).to_be_visible()
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert found == []
 
 
 def test_a_stop_of_the_server_does_not_wait_for_who_watches(

@@ -39,7 +39,10 @@ async def answer(github: GitHub, request: Request) -> Response:
     hidden = {"manifest": str(sent["manifest"]), "owner": owner[1] or "", "state": request.query_params["state"]}
     fields = "".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items())
     title = f"<h1>Create GitHub App {escape(manifest['name'])}</h1>"
-    return HTMLResponse(f'{title}<form method="post" action="{MADE}">{fields}<button>Create GitHub App</button></form>')
+    icon = '<link rel="icon" href="data:,">'
+    return HTMLResponse(
+        f'{icon}{title}<form method="post" action="{MADE}">{fields}<button>Create GitHub App</button></form>'
+    )
 
 
 def _problem(github: GitHub, manifest: dict[str, Any]) -> str | None:
