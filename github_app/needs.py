@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 #: A level holds those before it.
 LEVELS = ("read", "write", "admin")
+NOTHING = "nothing works"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class Permission:
     level: str
     reason: str
     without: str
+
+    @property
+    def is_vital(self) -> bool:
+        return self.without == NOTHING
 
     def is_granted(self, granted: Mapping[str, str]) -> bool:
         level = granted.get(self.name)
@@ -35,8 +40,8 @@ MERGE_QUEUES = Permission("merge_queues", "read", "plans for merge queues", "gro
 MERGE_GROUP = Event("merge_group", "a merge queue wants its checks", "groups of a merge queue get no check")
 
 PERMISSIONS = (
-    Permission("metadata", "read", "GitHub grants it to every app", "nothing works"),
-    Permission("contents", "read", "fetch configurations, compare commits, hear of pushes", "nothing works"),
+    Permission("metadata", "read", "GitHub grants it to every app", NOTHING),
+    Permission("contents", "read", "fetch configurations, compare commits, hear of pushes", NOTHING),
     Permission("pull_requests", "read", "hear of pull requests and list their files", "pull requests are not planned"),
     Permission(
         "checks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.http.routing import Route
 from app.web import answers
 from github_app import webhooks
-from github_app.pages import apps, making
+from github_app.pages import apps, checkup, making
 
 answers.share("github_app")
 
@@ -13,4 +13,5 @@ routes: list[Route] = [
     *webhooks.routes,
     *making.routes,
     *apps.routes,
+    *checkup.routes,
 ]

@@ -9,13 +9,18 @@ import typer
 
 if TYPE_CHECKING:
     from app.cli.checkup import Finding
+    from github_app.examination import Finding as GitHubFinding
 
 MARKS = {"ok": "ok  ", "note": "note", "failed": "FAIL"}
 
 
 def doctor(
-    workspace: Annotated[
-        str | None, typer.Argument(help="With --state: this workspace alone, as ORGANIZATION/NAME or ws-….")
+    subject: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[github|WORKSPACE]",
+            help="`github`: the GitHub Apps. With --state: this workspace alone, as ORGANIZATION/NAME or ws-….",
+        ),
     ] = None,
     state: Annotated[bool, typer.Option("--state", help="Check the stored states instead.")] = False,
     objects: Annotated[
@@ -37,6 +42,12 @@ def doctor(
     workspace that does not fit; exit status 1 if there is one.
 
     \b
+    stateroom doctor github
+
+    asks GitHub about each app that is registered here: whether its key is accepted, which permissions and events it
+    lacks, where deliveries go, where it is installed and who may use that, and what is left of the limits.
+
+    \b
     stateroom doctor --objects
 
     lists the whole object store, and tells what lies there for more than two days and no row of the database names.
@@ -45,13 +56,15 @@ def doctor(
     from dataclasses import asdict
 
     from app import diagnostics
-    from app.cli import checkup, object_checks, opening, state_checks
+    from app.cli import checkup, github_checks, object_checks, opening, state_checks
 
     if objects:
         raise typer.Exit(object_checks.check(data, as_json))
     if state:
-        raise typer.Exit(state_checks.check(data, workspace, as_json))
-    if workspace is not None:
+        raise typer.Exit(state_checks.check(data, subject, as_json))
+    if subject == "github":
+        raise typer.Exit(github_checks.check(data, as_json))
+    if subject is not None:
         raise typer.BadParameter("A workspace is named with --state only.")
     settings = opening.settings_for(data)
     diagnostics.configure(settings)  # what it meets on its way is told beside the answer
@@ -60,11 +73,11 @@ def doctor(
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
-            _print(finding)
+            show(finding)
     raise typer.Exit(1 if any(finding.verdict == "failed" for finding in findings) else 0)
 
 
-def _print(finding: Finding) -> None:
+def show(finding: Finding | GitHubFinding) -> None:
     typer.echo(f"{MARKS[finding.verdict]}  {finding.subject:<10}  {finding.text}")
     if finding.remedy:
         typer.echo(f"{'':<18}→ {finding.remedy}")

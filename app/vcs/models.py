@@ -17,6 +17,7 @@ class Installation(Model):
     """Where an account of GitHub's lets our app in.  Once deleted there it stays here for what it explains."""
 
     repositories: fields.ReverseRelation[Repository]
+    links: fields.ReverseRelation[InstallationLink]
     id = fields.CharField(max_length=32, primary_key=True)
     app_id = fields.CharField(max_length=32, description="our id of the GitHub App")
     number = fields.BigIntField()

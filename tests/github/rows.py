@@ -28,7 +28,7 @@ async def make_installation(**given: Any) -> Installation:
         app_id=given.pop("app_id", "ghapp-0000000000000000"),
         number=number,
         account_number=number,
-        account_login=f"account{number}",
+        account_login=given.pop("account_login", f"account{number}"),
         account_type="Organization",
         created_at=clock.now(),
         **given,

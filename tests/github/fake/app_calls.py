@@ -64,7 +64,11 @@ def redeliver(call: Call) -> Reply:
 
 @answers("GET /app/installations", APP)
 def list_installations(call: Call) -> Reply:
+    """GitHub's description has each account be a user and an enterprise in one, here alone; we read neither's."""
     shown, headers = call.page([documents.installation(one) for one in _installations(call)])
+    for one in shown:
+        name = one["account"]["login"]
+        one["account"] |= {"name": name, "slug": name, "created_at": None, "updated_at": None}
     return Reply(200, shown, headers)
 
 

@@ -101,6 +101,9 @@ async def test_an_app_is_made_at_github_and_known_here_with_its_secrets(maker: M
     assert there.webhook_secret not in page.text
     assert maker.github.url not in page.headers["content-security-policy"]
     assert not await GitHubAppSetup.exists()
+    checkup = text(await maker.browser.get(f"{links.github_app(app.id)}/checkup"))
+    assert "Well webhook" in checkup
+    assert "Fails installed The app is installed nowhere" in checkup
 
 
 @ONCE

@@ -137,7 +137,13 @@ async def test_two_webhook_secrets_are_good_while_one_is_changed(admin: Browser,
 @ONCE
 async def test_nobody_else_learns_that_there_is_an_app(alice: Browser, nobody: Browser, app: GitHubApp) -> None:
     here = links.github_app(app.id)
-    looks = (links.GITHUB_APPS, f"{links.GITHUB_APPS}/existing", here, f"{here}/webhook-secret/forget")
+    looks = (
+        links.GITHUB_APPS,
+        f"{links.GITHUB_APPS}/existing",
+        here,
+        f"{here}/checkup",
+        f"{here}/webhook-secret/forget",
+    )
     for path in looks:
         assert (await alice.get(path)).status_code == 404
         assert (await nobody.get(path)).headers["location"].startswith("/login")
