@@ -34,7 +34,7 @@ from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
 from app.vcs import archives
-from github_app import checks, client, deliveries, outbox, reconciling, redelivery
+from github_app import checks, client, deliveries, installations, outbox, reconciling, redelivery
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,7 @@ CHORES = {
     "delete states that were given up": Chore(300, history.sweep),
     "look for what GitHub did not tell": Chore(5, reconciling.reconcile_due),
     "find what GitHub could not deliver": Chore(5, redelivery.look_due),
+    "look at where the GitHub Apps are installed": Chore(60, installations.refresh_due),
     "tell GitHub what is owed to it": Chore(1, outbox.send),
     "follow runs that checks lost sight of": Chore(30, checks.catch_up),
     "delete what cut uploads left": Chore(3600, objects.sweep),

@@ -124,6 +124,10 @@ class Api:
 
     # -- what is there ---------------------------------------------------------------------------------------
 
+    async def repository(self, repository: Repository) -> payloads.Repository | None:
+        """As it is now, whatever its name and owner; None where it is gone or may not be seen."""
+        return _found(payloads.Repository, await self._call(Call("GET", f"/repositories/{repository.number}")))
+
     async def branch_head(self, repository: Repository, branch: str) -> str | None:
         answer = await self._ask(repository, "GET", f"/git/ref/heads/{quote(branch)}")
         found = _found(_Pointing, answer, absent=409)
@@ -301,8 +305,12 @@ class Api:
         answer = await self._call(Call(method, f"/repos/{quote(repository.full_name)}{path}", query or {}, body), grant)
         if answer.status not in _MOVED or (answer.status == 302 and path.startswith("/tarball/")):
             return answer
-        seen = await self._call(Call("GET", f"/repositories/{repository.number}"))
-        await repositories.note(repository, seen.read(payloads.Repository))
+        seen = (await self._call(Call("GET", f"/repositories/{repository.number}"))).read(payloads.Repository)
+        if repositories.is_of_another(seen, self.installation):
+            lost = repositories.transferred(repository, repositories.owner_of(seen))
+            await repositories.lose(repository, lost)
+            raise Refused(answer.status, lost, sentence=lost)
+        await repositories.note(repository, seen)
         return await self._call(Call(method, f"/repos/{quote(repository.full_name)}{path}", query or {}, body), grant)
 
     async def _call(self, call: Call, grant: Grant | None = None) -> Answer:

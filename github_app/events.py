@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from github_app import checks, following, inbox, pulls, pushes, reruns
+from github_app import checks, following, inbox, installation_events, pulls, pushes, reruns
 from github_app.models import Delivery, GitHubApp
 from github_app.payloads import EVENTS, Envelope, MergeGroupEvent, PullRequestEvent, Unreadable, read
 from github_app.told import NothingToDo, Told
@@ -35,6 +35,24 @@ HANDLERS: dict[tuple[str, str | None], Handler] = {
     ("check_run", "rerequested"): reruns.on_check_rerequested,
     ("check_run", "requested_action"): reruns.on_action,
     ("check_suite", "rerequested"): reruns.on_suite_rerequested,
+    ("installation", "created"): installation_events.on_installation,
+    ("installation", "deleted"): installation_events.on_installation,
+    ("installation", "suspend"): installation_events.on_installation,
+    ("installation", "unsuspend"): installation_events.on_installation,
+    ("installation", "new_permissions_accepted"): installation_events.on_installation,
+    ("installation_repositories", "added"): installation_events.on_installation,
+    ("installation_repositories", "removed"): installation_events.on_installation,
+    ("installation_target", "renamed"): installation_events.on_target_renamed,
+    ("repository", "created"): installation_events.on_repository,
+    ("repository", "edited"): installation_events.on_repository,
+    ("repository", "renamed"): installation_events.on_repository,
+    ("repository", "archived"): installation_events.on_repository,
+    ("repository", "unarchived"): installation_events.on_repository,
+    ("repository", "privatized"): installation_events.on_repository,
+    ("repository", "publicized"): installation_events.on_repository,
+    ("repository", "transferred"): installation_events.on_repository,
+    ("repository", "deleted"): installation_events.on_repository,
+    ("github_app_authorization", "revoked"): installation_events.on_authorization_revoked,
 }
 
 

@@ -41,6 +41,7 @@ class GitHubApp(Model):
     created_by_id = fields.CharField(max_length=32, null=True)
     created_at = fields.DatetimeField()
     heard_at = fields.DatetimeField(null=True, description="when the first good delivery came")
+    refreshed_at = fields.DatetimeField(null=True, description="when its installations were last looked at")
 
     class Meta:
         table = "github_apps"

@@ -225,6 +225,7 @@ class Installation(msgspec.Struct):
     permissions: dict[str, str] | None = None
     events: list[str] | None = None
     app_id: int = 0
+    html_url: str = ""
     suspended_at: str | int | None = None
 
 

@@ -33,6 +33,7 @@ class Installation(Model):
     created_at = fields.DatetimeField()
     suspended_at = fields.DatetimeField(null=True)
     deleted_at = fields.DatetimeField(null=True)
+    revision = fields.IntField(default=0, db_default=0, description="raised by each change")
 
     class Meta:
         table = "github_installations"
@@ -42,7 +43,7 @@ class Installation(Model):
         """Why nothing can be asked of GitHub through it, as a sentence."""
         if self.deleted_at:
             gone = f"The app was uninstalled from {self.account_login}."
-            return f"{gone} Install it again, and connect the workspace anew."
+            return f"{gone} Install it again, and link that installation to the organization."
         if self.suspended_at:
             return f"The app's installation in {self.account_login} is suspended. Its owner can lift that at GitHub."
         return None
@@ -59,6 +60,10 @@ class InstallationLink(Model):
     )
     organization: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Organization", related_name=False)
     linked_by_id = fields.CharField(max_length=32, null=True)
+    everyone = fields.BooleanField(
+        null=True,
+        description="whether all who may change its workspaces connect any repository; null: while no other is linked",
+    )
     created_at = fields.DatetimeField()
 
     class Meta:
@@ -81,7 +86,7 @@ class Repository(Model):
     private = fields.BooleanField(default=True)
     html_url = fields.CharField(max_length=512, default="")
     clone_url = fields.CharField(max_length=512, default="")
-    lost = fields.TextField(null=True)
+    lost: str | None = fields.TextField(null=True)
     created_at = fields.DatetimeField()
     reconciled_at = fields.DatetimeField(null=True, description="when its heads were last compared with ours")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app import clock, ids
 from app.access.actors import SYSTEM
+from app.organizations.models import Organization
 from app.secret import Secret
 from app.vcs import models as vcs
 from github_app import apps
@@ -45,4 +46,10 @@ async def know_repository(installation: vcs.Installation, repository: world.Repo
         html_url=f"{repository.github.url}/{repository.full_name}",
         clone_url=f"{repository.github.url}/{repository.full_name}.git",
         created_at=clock.now(),
+    )
+
+
+async def link(installation: vcs.Installation, organization: Organization) -> vcs.InstallationLink:
+    return await vcs.InstallationLink.create(
+        installation=installation, organization=organization, created_at=clock.now()
     )

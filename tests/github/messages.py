@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tests.github.fake.world import Pull, Repository
+from tests.github.fake.world import Account, Installation, Pull, Repository
 
 ZERO = "0" * 40
 
@@ -73,3 +74,39 @@ def check_run(
     check = {"id": 1, "external_id": external_id, "head_sha": sha}
     pressed = {"requested_action": {"identifier": button}} if button else {}
     return _envelope(there, by, action=action, check_run=check, **pressed)
+
+
+def _account(one: Account) -> dict[str, Any]:
+    return {"id": one.number, "login": one.login, "type": one.type}
+
+
+def installation(there: Installation, action: str) -> dict[str, Any]:
+    account = _account(there.account)
+    told = {"id": there.number, "account": account, "app_id": there.app.number}
+    return {"action": action, "installation": told, "sender": account}
+
+
+def installation_repositories(
+    there: Installation, *, added: Sequence[Repository] = (), removed: Sequence[Repository] = ()
+) -> dict[str, Any]:
+    short = {
+        name: [{"id": one.number, "name": one.name, "full_name": one.full_name, "private": one.private} for one in ones]
+        for name, ones in (("repositories_added", added), ("repositories_removed", removed))
+    }
+    return {**installation(there, "added" if added else "removed"), "repository_selection": there.selection, **short}
+
+
+def target_renamed(there: Installation, old: str) -> dict[str, Any]:
+    account = _account(there.account)
+    return {
+        "action": "renamed",
+        "account": account,
+        "target_type": there.account.type,
+        "changes": {"login": {"from": old}},
+        "installation": {"id": there.number},
+        "sender": account,
+    }
+
+
+def repository_event(there: Repository, action: str, installation: Installation) -> dict[str, Any]:
+    return _envelope(there, "octocat", action=action, installation={"id": installation.number})

@@ -82,6 +82,7 @@ def repository(one: Repository, *, whole: bool = False) -> dict[str, Any]:
         "name": one.name,
         "full_name": one.full_name,
         "private": one.private,
+        "archived": one.archived,
         "visibility": "private" if one.private else "public",
         "default_branch": one.default_branch,
         "owner": account(github, one.owner),

@@ -25,7 +25,7 @@ from tests.github.fake import access, app_calls, manifest_pages, repository_call
 from tests.github.fake.access import Said
 from tests.github.fake.calls import ANYBODY, APP, HANDLERS, USER, Answering, Call, Reply
 from tests.github.fake.limits import Limits, Refusal
-from tests.github.fake.world import Asked, GitHub
+from tests.github.fake.world import Asked, GitHub, Repository
 
 BASE = "/api/v3"
 VERSIONS = ("2022-11-28", "2026-03-10")
@@ -220,16 +220,21 @@ def _find_repository(call: Call, answering: Answering) -> Reply | None:
         name = f"{call.params['owner']}/{call.params['repo']}"
         call.repository = github.find_repository(name)
         before = github.renamed_repository(name) if call.repository is None else None
-        if before is not None and token.sees(before.number):
+        if before is not None and _is_seen(call, token, before):
             rest = call.path.split("/", 4)[4:]
             address = "/".join([f"{github.url}{BASE}/repositories/{before.number}", *rest])
             told = {"message": "Moved Permanently", "url": address, "documentation_url": "https://docs.github.com"}
             return Reply(301 if call.operation.startswith("GET") else 307, told, {"location": address})
-    if call.repository is None or not token.sees(call.repository.number):
+    if call.repository is None or not _is_seen(call, token, call.repository):
         raise Said(404, "Not Found")
     if answering.permission is not None and not token.may(*answering.permission):
         raise Said(403, "Resource not accessible by integration")
     return None
+
+
+def _is_seen(call: Call, token: access.Token, repository: Repository) -> bool:
+    """Whoever may read anything reads what is public."""
+    return token.sees(repository.number) or (call.operation.startswith("GET") and not repository.private)
 
 
 def _refused(refusal: Refusal, limits: Limits) -> Reply:

@@ -93,6 +93,13 @@ class GitHub:
             repository.commit("main", files, "Begin")
         return repository
 
+    def rename_account(self, login: str, new: str) -> None:
+        account = self.accounts[new] = self.accounts.pop(login)
+        for repository in self.repositories.values():
+            if repository.owner is account:
+                repository.old_names.add(repository.full_name.lower())
+        account.login = new
+
     def find_repository(self, full_name: str) -> Repository | None:
         """By the name it has now, whatever its letters' case."""
         alike = [one for one in self.repositories.values() if one.full_name.lower() == full_name.lower()]
@@ -117,7 +124,7 @@ class GitHub:
         return [one for one in self.requests if one.operation == operation]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Account:
     number: int
     login: str
@@ -238,6 +245,7 @@ class Repository:
     owner: Account
     name: str
     private: bool = True
+    archived: bool = False
     default_branch: str = "main"
     old_names: set[str] = field(default_factory=set)
     pulls: dict[int, Pull] = field(default_factory=dict)
@@ -317,6 +325,21 @@ class Repository:
     def rename(self, name: str) -> None:
         self.old_names.add(self.full_name.lower())
         self.name = name
+
+    def transfer(self, login: str) -> None:
+        """No installation that saw it sees it any more."""
+        self.old_names.add(self.full_name.lower())
+        self.leave()
+        self.owner = self.github.account(login)
+
+    def leave(self) -> None:
+        """Be taken from every installation."""
+        for installation in self.github.installations.values():
+            installation.repositories.pop(self.number, None)
+
+    def delete(self) -> None:
+        self.leave()
+        del self.github.repositories[self.number]
 
     def named_checks(self, sha: str) -> dict[str, dict[str, Any]]:
         """The newest check of each name on a commit."""
