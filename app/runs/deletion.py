@@ -30,9 +30,9 @@ async def on_deletion_of_organization(organization_id: str) -> None:
 
 async def end_forgotten() -> None:
     """End every run of every deleted workspace.  Safe to call at any time: where nothing is left, nothing happens."""
-    for status in sorted(lifecycle.GROUPS["non_final"]):
-        for workspace_id in await queue.workspaces_with(status, "workspaces.deleted_at IS NOT NULL"):
-            await queue.in_steps(partial(_end_some, workspace_id))
+    unended = sorted(lifecycle.GROUPS["non_final"])
+    for workspace_id in await queue.workspaces_with(*unended, condition="workspaces.deleted_at IS NOT NULL"):
+        await queue.in_steps(partial(_end_some, workspace_id))
 
 
 async def _end_some(workspace_id: str) -> bool:

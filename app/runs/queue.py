@@ -23,15 +23,15 @@ from app.workspaces.models import Workspace
 BATCH = 100
 #: How many runs are ended in one transaction where thousands may be: SQLite has one writer, and all wait for it.
 STEP = 20
-#: The workspaces in which a run has a status: a step through the index for each, not for each run.
+#: The workspaces in which a run has one of some statuses: a step through the index for each, not for each run.
 _WITH = """
-WITH RECURSIVE found(id) AS (
-    SELECT (SELECT min(workspace_id) FROM runs WHERE status = {0})
+WITH RECURSIVE wanted(status) AS (VALUES {0}), found(status, id) AS (
+    SELECT status, (SELECT min(workspace_id) FROM runs WHERE runs.status = wanted.status) FROM wanted
     UNION ALL
-    SELECT (SELECT min(workspace_id) FROM runs WHERE status = {0} AND workspace_id > found.id)
+    SELECT status, (SELECT min(workspace_id) FROM runs WHERE runs.status = found.status AND workspace_id > found.id)
     FROM found WHERE found.id IS NOT NULL
 )
-SELECT found.id FROM found JOIN workspaces ON workspaces.id = found.id WHERE {1}
+SELECT DISTINCT found.id FROM found JOIN workspaces ON workspaces.id = found.id WHERE {1}
 """
 
 
@@ -70,11 +70,12 @@ async def advance_all() -> None:
         await advance(workspace_id)
 
 
-async def workspaces_with(status: str, condition: str = "workspaces.deleted_at IS NULL") -> list[str]:
-    """The workspaces in which a run is *status*, of those that fulfil *condition*."""
-    mark = "?1" if database.dialect() == "sqlite" else "$1"
-    statement = _WITH.format(mark, condition)
-    return [row["id"] for row in await database.client().execute_query_dict(statement, [str(status)])]
+async def workspaces_with(*statuses: str, condition: str = "workspaces.deleted_at IS NULL") -> list[str]:
+    """The workspaces in which a run has one of *statuses*, of those that fulfil *condition*."""
+    sign = "?" if database.dialect() == "sqlite" else "$"
+    marks = ", ".join(f"({sign}{number})" for number in range(1, len(statuses) + 1))
+    rows = await database.client().execute_query_dict(_WITH.format(marks, condition), [str(one) for one in statuses])
+    return [row["id"] for row in rows]
 
 
 async def on_move(event: RunEvent) -> None:
@@ -94,7 +95,7 @@ async def put_aside(workspace: Workspace, before: Run, *, by: Actor) -> list[Run
 
 async def discard_aside() -> None:
     """Discard what was put aside, a few runs at a time, so that nobody waits long for workspace or database."""
-    for workspace_id in await workspaces_with(PENDING, "workspaces.executes_from > 0"):
+    for workspace_id in await workspaces_with(PENDING, condition="workspaces.executes_from > 0"):
         await in_steps(partial(_discard_step, workspace_id))
 
 

@@ -45,11 +45,12 @@ class Connection(ConnectionWrapper[aiosqlite.Connection]):
 
     async def __aenter__(self) -> aiosqlite.Connection:
         await self._lock.acquire()
-        try:
-            await settle(self.ensure_connection())
-        except BaseException:
-            self._lock.release()
-            raise
+        if cast(object, self.connection) is None:
+            try:
+                await settle(self.ensure_connection())
+            except BaseException:
+                self._lock.release()
+                raise
         return self.connection
 
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
