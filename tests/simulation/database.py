@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 from unittest import mock
 
@@ -24,8 +26,10 @@ from app.storage.engines import postgresql, settling, sqlite
 from tests.simulation.actors import ACTOR, Died, border, hang
 from tests.simulation.loop import VirtualLoop
 
-_MARKS = {"BEGIN", "BEGIN IMMEDIATE", "COMMIT", "COMMITTED", "SAVEPOINT"}
 _WRITES = ("INSERT", "UPDATE", "DELETE")
+_WRITTEN = re.compile(r"\b(?:INSERT(?: OR \w+)? INTO|UPDATE|(DELETE) FROM) +\"?(\w+)", re.IGNORECASE)
+#: In place of a table's name: what a DELETE takes along is the database's to know.
+ANY = "*"
 
 
 @dataclass
@@ -36,12 +40,18 @@ class Fault:
     at: int = 0
 
 
+@cache
+def written(statement: str) -> frozenset[str]:
+    """The tables that *statement* writes to, or `ANY`."""
+    return frozenset(ANY if deleted else table for deleted, table in _WRITTEN.findall(statement))
+
+
 class Borders:
     """What happens at each statement of the step that is going on."""
 
     def __init__(self) -> None:
-        #: Whether anything was written since the driver last looked.
-        self.is_changed = True
+        #: The tables that were written to since the driver last looked.
+        self.changed: set[str] = {ANY}
         self._fault: Fault | None = None
 
     def begin(self, fault: Fault | None) -> None:
@@ -51,8 +61,7 @@ class Borders:
         """The engines' hook."""
         if ACTOR.get() is None:
             return
-        if statement not in _MARKS and statement.lstrip().upper().startswith(_WRITES):
-            self.is_changed = True
+        self.changed |= written(statement)
         fault = self._fault
         if fault is None:
             return
@@ -213,7 +222,10 @@ def inline() -> Iterator[None]:
     def connect(path: str, **options: Any) -> Inline:
         return Inline(lambda: sqlite3.connect(path, check_same_thread=False, **options), iter_chunk_size=64)
 
-    with mock.patch.object(aiosqlite, "connect", connect):
+    async def at_once(work: Awaitable[Any]) -> Any:
+        return await work  # nothing in it waits, so nobody can cancel it
+
+    with mock.patch.object(aiosqlite, "connect", connect), mock.patch.object(sqlite, "settle", at_once):
         yield
 
 

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sys
 import traceback
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +38,21 @@ from app.workspaces.models import Workspace
 from tests import factories
 from tests.simulation import invariants, terraform
 from tests.simulation.actors import Actor, ActorClock, Crowd, Waiter
-from tests.simulation.database import Borders, Fault, Looks, OnPostgreSQL, OnSQLite, bordered, elsewhere, inline, loop
+from tests.simulation.database import (
+    ANY,
+    Borders,
+    Fault,
+    Looks,
+    OnPostgreSQL,
+    OnSQLite,
+    bordered,
+    elsewhere,
+    inline,
+    loop,
+)
 from tests.simulation.edges import Edges, Objects, Streams, Words
 from tests.simulation.invariants import Broken, Watchman
+from tests.simulation.lean import lean
 from tests.simulation.observing import Sight, look
 from tests.simulation.people import Person, Reading
 from tests.simulation.terraform import Machine, Spawner, World
@@ -48,8 +60,15 @@ from tests.simulation.terraform import Machine, Spawner, World
 VERSION = "1.11.4"
 #: What a person does and what goes wrong in one history, and how many steps it may take at most.
 DEEDS, FAULTS, STEPS = 5, 4, 400
+#: Chores about commits and checks, of which there are none here.
+IDLE = {
+    "look for what GitHub did not tell",
+    "tell GitHub what is owed to it",
+    "follow runs that checks lost sight of",
+    "forget commits nobody uses",
+}
 #: How often chores are done at most, in virtual seconds: most of a history would be looks that find nothing.
-SELDOM = 10.0
+SELDOM = 20.0
 #: Where files cost no disk.
 SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 #: Virtual seconds within which everything is at rest again once nothing fails any more.
@@ -91,7 +110,7 @@ async def staged(ground: Ground) -> AsyncIterator[Stage]:
     """The product in place over *ground*, its edges made up.  One loop's."""
     made = ground.stage or Stage(_settings(ground), OnSQLite() if ground.database == "sqlite" else OnPostgreSQL())
     with ExitStack() as stack:
-        for part in (inline(), bordered(made.borders), made.edges.in_place(), _overhearing(made)):
+        for part in (lean(), inline(), bordered(made.borders), made.edges.in_place(), _overhearing(made)):
             stack.enter_context(part)
         stack.enter_context(mock.patch.object(following, "Poke", terraform.Poke))
         stack.enter_context(mock.patch.object(measures, "text", return_value=""))
@@ -127,7 +146,7 @@ def _settings(ground: Ground) -> Settings:
         worker_slots=2,
         adoption_wait=60,
         force_cancel_cooloff=10,
-        idle_poll=6,
+        idle_poll=10,
     )
 
 
@@ -158,9 +177,8 @@ async def _populate(made: Stage) -> None:
         organization = await factories.make_organization(owner=people[number])
         for user in people[:number] + people[number + 1 :]:
             await _join(organization, user)
-        for _ in range(2):
-            home = await factories.make_workspace(organization, terraform_version=VERSION)
-            await factories.make_configuration_version(home)
+        home = await factories.make_workspace(organization, terraform_version=VERSION)
+        await factories.make_configuration_version(home)
     made.callers = [(await factories.actor_of(user), user.id) for user in people]
 
 
@@ -202,8 +220,9 @@ async def _whole(phase_id: str) -> bytes:
 class SimulatedWorker(Worker):
     """The real one; only how it hears bells, wishes and signals is made up."""
 
-    def __init__(self, station: Station, actor: Actor, words: Words) -> None:
+    def __init__(self, station: Station, actor: Actor, words: Words, chance: Random) -> None:
         super().__init__(station)
+        self._chance = chance
         words.bells[actor] = self._bell.ring
         words.wishes[actor] = self._nudge
 
@@ -214,7 +233,13 @@ class SimulatedWorker(Worker):
         yield _every(self._settings.lease_renew, "say that we are there", self._pulse)
         yield _every(self._settings.lease_renew, "end lapsed leases", recovery.Sweeper(self._station).sweep)
         for name, chore in CHORES.items():
-            yield _every(max(chore.every, SELDOM), name, chore.do)
+            if name not in IDLE:
+                yield self._from_time_to_time(max(chore.every, SELDOM), name, chore.do)
+
+    async def _from_time_to_time(self, seconds: float, name: str, do: Callable[[], Awaitable[object]]) -> None:
+        """Some time after the start, so that not every life begins with all of them at once."""
+        await asyncio.sleep(self._chance.uniform(0, seconds))
+        await _every(seconds, name, do)
 
     def stop(self) -> None:
         self._stop()
@@ -267,8 +292,8 @@ class History:
             mock.patch.object(client, "adopt", lambda directory: terraform.adopt(self._machines, directory)),
         ):
             try:
-                made.borders.is_changed = True
-                self.sight = self._watchman.before = await look(made.looks)
+                made.borders.changed.clear()
+                self.sight = self._watchman.before = await look(made.looks, Sight(), {ANY})
                 for machine in self._machines:
                     self._start(machine)
                 await self._go()
@@ -301,11 +326,11 @@ class History:
         if self._stage.mishaps:
             raise Broken("an error of ours was logged: " + self._stage.mishaps[0])
         self._fetch_errors()
-        if self._stage.borders.is_changed:
-            self._stage.borders.is_changed = False
-            self.sight = await look(self._stage.looks)
-            _, what, _ = self.steps[-1] if self.steps else (0.0, "", "")
-            self._watchman.look(self.sight, what, self._last.doing if self._last else "")
+        changed = self._stage.borders.changed
+        if changed:
+            self.sight = await look(self._stage.looks, self.sight, changed)
+            changed.clear()
+            self._watchman.look(self.sight, self._last.doing if self._last else "")
 
     def _fetch_errors(self) -> None:
         for actor in [person.actor for person in self._people] + [
@@ -410,7 +435,7 @@ class History:
             releases=found,
             toolbox=Toolbox(settings, found, f"wrk-{machine.name}"),
         )
-        worker = SimulatedWorker(station, life, self._words)
+        worker = SimulatedWorker(station, life, self._words, self._chance)
         self._workers[machine] = worker
         self._note(life.name, "starts")
         life.begin(self._works(machine, life, worker))

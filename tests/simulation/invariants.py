@@ -27,16 +27,21 @@ class Watchman:
     world: World
     before: Sight = field(default_factory=Sight)
 
-    def look(self, now: Sight, step: str, doing: str) -> None:
+    def look(self, now: Sight, doing: str) -> None:
         before, self.before = self.before, now
-        locks(now)
-        jobs(now)
-        applies(now, self.world)
-        numbers(before, now)
-        freed(before, now, doing)
-        turns(before, now)
-        claims(before, now)
-        written(before, now, doing)
+        applies(self.world)
+        is_moved = now.runs is not before.runs
+        if is_moved or now.workspaces is not before.workspaces:
+            locks(now)
+            freed(before, now, doing)
+        if is_moved or now.jobs is not before.jobs:
+            jobs(now)
+            claims(before, now)
+        if is_moved or now.events is not before.events:
+            numbers(before, now)
+            turns(before, now)
+        if now.versions is not before.versions:
+            written(before, now, doing)
 
 
 def _of(row: Row) -> Run:
@@ -81,7 +86,7 @@ def jobs(now: Sight) -> None:
             require(found and found.worker_id is not None, f"{run.id} is {run.status} and nobody has its job")
 
 
-def applies(now: Sight, world: World) -> None:
+def applies(world: World) -> None:
     for run_id, done in world.applied.items():
         require(done.executions <= 1, f"the apply of {run_id} was executed {done.executions} times")
 

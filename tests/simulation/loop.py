@@ -81,7 +81,6 @@ class _Selector(selectors.DefaultSelector):
             if not found and timeout != 0:
                 raise Stuck("the database has not answered for long")
             return found
-        found = super().select(0)
-        if not found and timeout != 0:
+        if timeout != 0:  # nothing but a database ever comes from outside
             self._loop._quiet()
-        return found
+        return []

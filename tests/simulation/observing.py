@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from tests.simulation.database import Looks
+from tests.simulation.database import ANY, Looks
 
+#: What is looked at, and the tables it is read from.
 _QUERIES = {
     "runs": "SELECT * FROM runs",
     "jobs": "SELECT * FROM jobs",
@@ -22,6 +24,7 @@ _QUERIES = {
     "applies": "SELECT a.id, a.run_id, a.log_length, a.log_closed_at, a.log_ended, o.md5 AS errored FROM applies a"
     " LEFT JOIN stored_objects o ON o.id = a.errored_state_id",
 }
+_TABLES = {name: frozenset(re.findall(r"(?:FROM|JOIN) (\w+)", query)) for name, query in _QUERIES.items()}
 
 
 class Row(SimpleNamespace):
@@ -30,6 +33,8 @@ class Row(SimpleNamespace):
 
 @dataclass
 class Sight:
+    """One part is the same object as in the sight before if its tables were not written to."""
+
     runs: dict[str, Row] = field(default_factory=dict)
     jobs: dict[str, Row] = field(default_factory=dict)
     workspaces: dict[str, Row] = field(default_factory=dict)
@@ -37,21 +42,27 @@ class Sight:
     versions: dict[str, Row] = field(default_factory=dict)
     lines: list[Row] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    plans: dict[str, Row] = field(default_factory=dict)
+    applies: dict[str, Row] = field(default_factory=dict)
     phases: dict[str, Row] = field(default_factory=dict)
 
 
-async def look(looks: Looks) -> Sight:
-    found = {name: [_row(row) for row in rows] for name, rows in (await looks.rows(_QUERIES)).items()}
-    return Sight(
-        runs={row.id: row for row in found["runs"]},
-        jobs={row.id: row for row in found["jobs"]},
-        workspaces={row.id: row for row in found["workspaces"]},
-        events=found["events"],
-        versions={row.id: row for row in found["versions"]},
-        lines=found["lines"],
-        counters={row.name: row.value for row in found["counters"]},
-        phases={row.id: row for row in (*found["plans"], *found["applies"])},
-    )
+async def look(looks: Looks, before: Sight, changed: set[str]) -> Sight:
+    """What is there, if it was *before* and only the tables *changed* were written to since."""
+    queries = {name: query for name, query in _QUERIES.items() if ANY in changed or changed & _TABLES[name]}
+    if not queries:
+        return before
+    found = {name: [_row(row) for row in rows] for name, rows in (await looks.rows(queries)).items()}
+    now = replace(before)
+    for name in ("runs", "jobs", "workspaces", "versions", "plans", "applies"):
+        if name in found:
+            setattr(now, name, {row.id: row for row in found[name]})
+    now.events = found.get("events", now.events)
+    now.lines = found.get("lines", now.lines)
+    if "counters" in found:
+        now.counters = {row.name: row.value for row in found["counters"]}
+    now.phases = now.plans | now.applies
+    return now
 
 
 def _row(values: dict[str, Any]) -> Row:
