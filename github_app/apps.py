@@ -137,6 +137,23 @@ def new_webhook_secret() -> Secret[str]:
     return Secret(random.token_hex(32))
 
 
+def with_private_key(app: GitHubApp, key: Secret[str]) -> GitHubApp:
+    """*app* as it would be with another key of its; nothing is stored."""
+    _check_private_key(key)
+    other = app.clone(pk=app.id)
+    other.sealed_private_key = _sealed(app, key)
+    return other
+
+
+async def change_client_secret(actor: Actor, app: GitHubApp, secret: Secret[str]) -> None:
+    """What lets people prove which account at GitHub is theirs."""
+    await require_on_site(actor, "github-app:update")
+    if not secret.reveal():
+        raise Invalid("The client secret is what GitHub shows once, when it makes one.", field="client_secret")
+    await GitHubApp.filter(id=app.id).update(sealed_client_secret=_sealed(app, secret))
+    await app.refresh_from_db()
+
+
 async def forget_old_webhook_secret(actor: Actor, app: GitHubApp) -> None:
     await require_on_site(actor, "github-app:update")
     await GitHubApp.filter(id=app.id).update(sealed_old_webhook_secret=None)

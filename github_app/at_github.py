@@ -6,6 +6,8 @@ import msgspec
 
 from app.access.actors import Actor
 from app.access.permissions import require_on_site
+from app.errors import Invalid, StateroomError
+from app.secret import Secret
 from github_app import apps, client, payloads
 from github_app.client import Call
 from github_app.models import GitHubApp
@@ -28,6 +30,23 @@ async def ask(app: GitHubApp) -> payloads.App:
 
 async def hook(app: GitHubApp) -> Hook:
     return (await (await client.of(app.id)).as_app(Call("GET", "/app/hook/config"))).read(Hook)
+
+
+async def change_private_key(actor: Actor, app: GitHubApp, key: Secret[str]) -> None:
+    """Sign with *key* from now on, if GitHub takes it: it lets an app have several at a time."""
+    await require_on_site(actor, "github-app:update")
+    changed = apps.with_private_key(app, key)
+    trying = client.Client(changed)
+    try:
+        told = (await trying.as_app(Call("GET", "/app"))).read(payloads.App)
+    except StateroomError as error:
+        raise Invalid(f"{error.sentence} The key that was here before is kept.", field="private_key") from error
+    finally:
+        await trying.close()
+    if told.id != app.app_id:
+        raise Invalid("GitHub says that this is the key of another app.", field="private_key")
+    await GitHubApp.filter(id=app.id).update(sealed_private_key=changed.sealed_private_key)
+    await app.refresh_from_db()
 
 
 async def tell_webhook_secret(actor: Actor, app: GitHubApp) -> None:

@@ -79,7 +79,7 @@ async def _looked(subject: str, look: Look, app: GitHubApp, ours: Client) -> lis
 
 def _remedy_of_key(app: GitHubApp) -> str:
     return (
-        f"If the key is wrong, make another on {_settings(app)} under “Private keys”, and register the app anew; if"
+        f"If the key is wrong, make another on {_settings(app)} under “Private keys” and enter it on {_page(app)}; if"
         f" {_host(app)} did not answer, let this machine reach {app.api_url}."
     )
 
@@ -123,7 +123,7 @@ def _events(app: GitHubApp) -> list[Finding]:
 
 async def _webhook(app: GitHubApp, ours: Client) -> AsyncIterator[Finding]:
     hook, wanted = await at_github.hook(app), apps.webhook_url(app)
-    page = settings.current().external_url + links.github_app(app.id)
+    page = _page(app)
     problems = []
     if hook.url != wanted:
         problems.append(f"delivers to {hook.url or 'nowhere'} and not to {wanted}")
@@ -140,7 +140,8 @@ async def _webhook(app: GitHubApp, ours: Client) -> AsyncIterator[Finding]:
     if app.heard_at is not None:
         yield Finding("deliveries", "ok", f"the first good one came {clock.wire(app.heard_at)}")
     elif problem:
-        yield Finding("deliveries", "failed", problem)
+        late = "Or leave it: what GitHub could not deliver is fetched from its log, a minute late."
+        yield Finding("deliveries", "note", problem, late)
     else:
         remedy = f"Look at what became of them on {_settings(app)}/advanced: a firewall, a certificate, another secret."
         yield Finding("deliveries", "note", "None has come yet that was signed as it should be.", remedy)
@@ -173,7 +174,7 @@ async def _installation(app: GitHubApp, there: _Installed) -> Finding:
         lacks = ", ".join(f"{one.name}: {one.level}" for one in missing)
         text = f"{name}: its owner has not accepted {lacks} yet, so {missing[0].without}."
         return Finding("installed", "note", text, f"They do on {there.html_url}.")
-    page = settings.current().external_url + links.github_app(app.id)
+    page = _page(app)
     if known is None:
         return Finding("installed", "note", f"{name}: not known here yet.", f"Open {page}, and link it.")
     organizations = sorted(link.organization.name for link in known.links)
@@ -216,6 +217,10 @@ async def _installed(ours: Client) -> AsyncIterator[_Installed]:
 
 def _host(app: GitHubApp) -> str:
     return app.web_url.partition("://")[2]
+
+
+def _page(app: GitHubApp) -> str:
+    return settings.current().external_url + links.github_app(app.id)
 
 
 def _settings(app: GitHubApp) -> str:

@@ -20,6 +20,7 @@ NOTICE = "<!-- Written by `make docs` from the code; change it there. -->\n"
 BEGIN, END = "<!-- generated: lifecycle -->", "<!-- end -->"
 BEGIN_PRECEDENCE = "<!-- generated: precedence -->"
 BEGIN_CHECKS = "<!-- generated: checks -->"
+BEGIN_NEEDS = "<!-- generated: needs -->"
 
 Generator = Callable[[], str | None]
 
@@ -125,15 +126,20 @@ def variables() -> str | None:
 
 
 def github() -> str | None:
-    """The page about GitHub, with what a check says in its place."""
+    """The page about GitHub, with what the app asks for and what a check says in their places."""
     if not _exists("github_app.verdicts"):
         return None
+    from github_app import needs
     from github_app.verdicts import ROWS
 
+    asked = ["| permission or event | for | without it |", "|---|---|---|"]
+    asked += [f"| `{one.name}`: {one.level} | {one.reason} | {one.without} |" for one in needs.PERMISSIONS]
+    asked += [f"| event `{one.name}` | {one.reason} | {one.without} |" for one in needs.EVENTS]
     table = ["| run | check | title |", "|---|---|---|"]
     for status, row in ROWS.items():
         table.append(f"| `{status}` | {row.conclusion or row.status} | {row.title} |")
-    return _around("github.md", "GitHub", BEGIN_CHECKS, "\n".join(table))
+    page = _around("github.md", "GitHub", BEGIN_CHECKS, "\n".join(table))
+    return _within(page, f"{BEGIN_NEEDS}\n" + "\n".join(asked) + f"\n{END}", BEGIN_NEEDS)
 
 
 def _around(name: str, title: str, begin: str, generated: str) -> str:
@@ -142,7 +148,10 @@ def _around(name: str, title: str, begin: str, generated: str) -> str:
     block = f"{begin}\n{generated}\n{END}"
     if not page.is_file():
         return f"# {title}\n\n{block}\n"
-    text = page.read_text(encoding="utf-8")
+    return _within(page.read_text(encoding="utf-8"), block, begin)
+
+
+def _within(text: str, block: str, begin: str) -> str:
     if begin not in text:
         return f"{text.rstrip()}\n\n{block}\n"
     before, _, rest = text.partition(begin)

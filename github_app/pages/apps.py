@@ -64,7 +64,7 @@ async def register_existing(request: Request) -> Response:
         )
     except Invalid as problem:
         return page(request, "github_app/existing.html", 422, form=form, problem=problem)
-    return to(links.github_app(made.id))
+    return to(f"{links.github_app(made.id)}/checkup")  # whether GitHub takes the key, and what it calls the app
 
 
 async def show(request: Request) -> Response:
@@ -91,6 +91,27 @@ async def renew_webhook_secret(request: Request) -> Response:
         await at_github.tell_webhook_secret(actor, app)
     except (Refused, Unreachable) as error:
         return await _show(request, app, 502, refusal=error.sentence)
+    return to(links.github_app(app.id))
+
+
+async def change_private_key(request: Request) -> Response:
+    """POST /app/settings/vcs/github/{app}/private-key"""
+    app, sent = await _find(request), await visitors.form(request)
+    try:
+        await at_github.change_private_key(visitors.actor(request), app, Secret(sent.get("private_key", "")))
+    except Invalid as problem:
+        return await _show(request, app, 422, problem)
+    return to(f"{links.github_app(app.id)}/checkup")
+
+
+async def change_client_secret(request: Request) -> Response:
+    """POST /app/settings/vcs/github/{app}/client-secret"""
+    app, sent = await _find(request), await visitors.form(request)
+    secret = Secret(sent.get("client_secret", "").strip())
+    try:
+        await apps.change_client_secret(visitors.actor(request), app, secret)
+    except Invalid as problem:
+        return await _show(request, app, 422, problem)
     return to(links.github_app(app.id))
 
 
@@ -161,6 +182,8 @@ routes = [
     Route(ONE, visitors.signed_in(show)),
     Route(f"{ONE}/webhook-secret", visitors.signed_in(change_webhook_secret), ["POST"]),
     Route(f"{ONE}/webhook-secret/renew", visitors.signed_in(renew_webhook_secret), ["POST"]),
+    Route(f"{ONE}/private-key", visitors.signed_in(change_private_key), ["POST"]),
+    Route(f"{ONE}/client-secret", visitors.signed_in(change_client_secret), ["POST"]),
     Route(f"{ONE}/webhook-secret/forget", visitors.signed_in(ask_to_forget)),
     Route(f"{ONE}/webhook-secret/forget", visitors.signed_in(forget), ["POST"]),
 ]

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app import clock, links
 from app import settings as settings_module
@@ -138,6 +140,30 @@ async def test_a_secret_that_github_was_not_told_is_told_by_a_button(maker: Make
     await app.refresh_from_db()
     assert there.webhook_secret != before
     assert [secret.reveal() for secret in apps.webhook_secrets(app)] == [there.webhook_secret, before]
+
+
+@ONCE
+async def test_a_key_is_changed_for_one_that_github_takes(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = (await maker.come_back(await maker.press(await maker.fill_in()))).headers["location"]
+    app = await GitHubApp.get()
+    before = apps.private_key(app).reveal()
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    refused = await maker.browser.post(f"{here}/private-key", {"private_key": pem})
+    assert refused.status_code == 422
+    assert "The key that was here before is kept" in refused.text.partition('id="private_key-err"')[2]
+    await app.refresh_from_db()
+    assert apps.private_key(app).reveal() == before
+    monkeypatch.setattr(world.App, "public_key", other.public_key())
+    changed = await maker.browser.post(f"{here}/private-key", {"private_key": pem})
+    assert changed.headers["location"] == f"{here}/checkup"
+    assert "Well key" in text(await maker.browser.get(f"{here}/checkup"))
+
+    assert (await maker.browser.post(f"{here}/client-secret", {"client_secret": " "})).status_code == 422
+    sealed = app.sealed_client_secret
+    await maker.browser.post(f"{here}/client-secret", {"client_secret": "another"})
+    await app.refresh_from_db()
+    assert app.sealed_client_secret not in (None, sealed)
 
 
 @ONCE

@@ -58,8 +58,8 @@ async def test_an_existing_app_is_registered_and_then_shown(admin: Browser) -> N
 
     made = await admin.post(f"{links.GITHUB_APPS}/existing", FORM)
     app = await GitHubApp.get()
-    assert (made.status_code, made.headers["location"]) == (303, links.github_app(app.id))
-    shown = text(await admin.get(made.headers["location"]))
+    assert (made.status_code, made.headers["location"]) == (303, f"{links.github_app(app.id)}/checkup")
+    shown = text(await admin.get(links.github_app(app.id)))
     assert f"https://stateroom.test/api/webhooks/github/{app.id}" in shown
     assert "GitHub has not reached this server yet" in shown
     assert "The app is installed nowhere yet" in shown
@@ -147,7 +147,8 @@ async def test_nobody_else_learns_that_there_is_an_app(alice: Browser, nobody: B
     for path in looks:
         assert (await alice.get(path)).status_code == 404
         assert (await nobody.get(path)).headers["location"].startswith("/login")
-    acts = (f"{links.GITHUB_APPS}/existing", f"{here}/webhook-secret", f"{here}/webhook-secret/forget")
+    acts = [f"{here}/{part}" for part in ("private-key", "client-secret", "webhook-secret", "webhook-secret/renew")]
+    acts += [f"{links.GITHUB_APPS}/existing", f"{here}/webhook-secret/forget"]
     for path in acts:
         assert (await alice.post(path, FORM)).status_code == 404
     assert await GitHubApp.all().count() == 1
