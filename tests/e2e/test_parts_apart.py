@@ -15,7 +15,10 @@ import pytest
 from app.cli import certificates, client_files, env, processes
 from app.secret import Secret
 from tests.e2e.up import CONFIGURATION, LONG, Up, eventually
-from tests.services import Parts
+from tests.services import External, Parts
+
+#: What `up` brings along is seen wherever it is started.
+pytestmark = pytest.mark.parametrize("parts", [External.name], indirect=True)
 
 
 class Installation:

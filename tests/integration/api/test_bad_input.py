@@ -10,8 +10,10 @@ import asyncio
 import base64
 import gzip
 import io
+import itertools
 import json
 import tarfile
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,7 +45,7 @@ from backend_api.jsonapi.resource import described
 from tests import factories
 from tests.api import EXTERNAL_URL, JSON_API, Client, document, error, pointer
 from tests.migrated import migrated
-from tests.services import Parts
+from tests.services import Embedded, Parts
 
 
 @pytest.fixture
@@ -366,7 +368,8 @@ async def test_a_path_that_names_nothing_is_404_however_it_is_written(place: Pla
 async def test_a_query_is_read_as_far_as_it_makes_sense(place: Place) -> None:
     faults = Faults()
     for method, pattern in calls("GET"):
-        for query in QUERIES:
+        shows_one = pattern.endswith("}")  # which pages, sorts and filters nothing
+        for query in QUERIES[:: 8 if shows_one else 1]:
             answer = await faults.probe(query[:60], place.client, method, f"{place.path(pattern)}?{query}")
             if answer is not None and answer.status_code == 200 and query == "page[size]=100000":
                 pagination = (answer.json().get("meta") or {}).get("pagination")
@@ -495,22 +498,16 @@ def entry(name: str, type: bytes = tarfile.REGTYPE, link: str = "", size: int = 
 
 
 def many_entries() -> bytes:
-    return packed(*(entry(f"d{number % 100}/f{number}.tf") for number in range(200_000)))
+    return gzip.compress(b"".join(entry(f"{number}.tf").tobuf() for number in range(200_000)), 1)
 
 
 async def zeros() -> AsyncIterator[bytes]:
-    """A tar of one file of 2 GB of zeros, packed as it goes: two megabytes on the wire."""
-    into = io.BytesIO()
-    made = entry("zeros.tf", size=2 * 1024**3)
-    with gzip.GzipFile(fileobj=into, mode="wb", compresslevel=1) as archive:
-        archive.write(made.tobuf())
-        for _ in range(2 * 1024):
-            archive.write(bytes(1024**2))
-            if into.tell() > 65_536:
-                yield into.getvalue()
-                into.seek(0)
-                into.truncate()
-    yield into.getvalue()
+    """A tar of one file of 2 GB of zeros, of which each megabyte is packed by itself: two megabytes on the wire."""
+    packer = zlib.compressobj(1, wbits=31)
+    yield packer.compress(entry("zeros.tf", size=2 * 1024**3).tobuf()) + packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(2 * 1024):
+        yield megabyte
 
 
 def archives() -> Iterator[tuple[str, Any]]:
@@ -519,7 +516,6 @@ def archives() -> Iterator[tuple[str, Any]]:
     yield "nothing", b""
     yield "truncated", whole[: len(whole) // 2]
     yield "checksum", whole[:-8] + b"\0" * 8
-    yield "2 GB of zeros", zeros()
     yield "up", packed(entry("main.tf"), entry("a/../../evil.tf"))
     yield "absolute", packed(entry("main.tf"), entry("/etc/evil"))
     yield "link out", packed(entry("main.tf"), entry("out", tarfile.SYMTYPE, "../../etc/passwd"))
@@ -528,13 +524,20 @@ def archives() -> Iterator[tuple[str, Any]]:
     yield "device", packed(entry("main.tf"), entry("null", tarfile.CHRTYPE))
     yield "block device", packed(entry("main.tf"), entry("sda", tarfile.BLKTYPE))
     yield "pipe", packed(entry("main.tf"), entry("pipe", tarfile.FIFOTYPE))
+
+
+def large_archives() -> Iterator[tuple[str, Any]]:
+    """They take seconds, and are refused before a database or an object store hears of them."""
+    yield "2 GB of zeros", zeros()
     yield "200 000 entries", many_entries()
 
 
-async def test_a_bad_archive_leaves_its_version_errored_and_no_blob(place: Place, settings: Settings) -> None:
+async def test_a_bad_archive_leaves_its_version_errored_and_no_blob(
+    place: Place, settings: Settings, parts: Parts
+) -> None:
     objects_before = await StoredObject.all().count()
     kept = files(settings.data_dir / "objects")
-    for what, content in archives():
+    for what, content in itertools.chain(archives(), large_archives() if parts.name == Embedded.name else ()):
         path = f"/workspaces/{place.workspace.id}/configuration-versions"
         made = await place.client.post(path, document("configuration-versions", {"auto-queue-runs": False}))
         url = made.json()["data"]["attributes"]["upload-url"]
@@ -544,6 +547,7 @@ async def test_a_bad_archive_leaves_its_version_errored_and_no_blob(place: Place
         version = await ConfigurationVersion.get(id=made.json()["data"]["id"])
         assert (version.status, version.archive_id) == ("errored", None), what
         assert version.error_message, what
+        assert ("setting STATEROOM_" in version.error_message) == what[0].isdigit(), (what, version.error_message)
     assert await StoredObject.all().count() == objects_before
     assert files(settings.data_dir / "objects") == kept
 
