@@ -55,17 +55,14 @@ async def _claim(most: int) -> list[Delivery]:
             "app_id", "repository_id"
         )
         busy = set(map(tuple, at_work))
-        chosen: list[Delivery] = []
-        for delivery in await Delivery.filter(_waiting(now)).order_by("received_at", "id").limit(200):
-            place = (delivery.app_id, delivery.repository_id)
-            if len(chosen) < most and (delivery.repository_id is None or place not in busy):
-                busy.add(place)
-                chosen.append(delivery)
-        claimed = Delivery.filter(id__in=[delivery.id for delivery in chosen])
-        await claimed.update(claimed_until=now + LEASE, tries=F("tries") + 1)
-    for delivery in chosen:
-        delivery.tries += 1
-    return chosen
+        chosen: list[str] = []
+        waiting = Delivery.filter(_waiting(now)).order_by("received_at", "id").limit(200)
+        for delivery_id, app_id, repository_id in await waiting.values_list("id", "app_id", "repository_id"):
+            if len(chosen) < most and (repository_id is None or (app_id, repository_id) not in busy):
+                busy.add((app_id, repository_id))
+                chosen.append(delivery_id)
+        await Delivery.filter(id__in=chosen).update(claimed_until=now + LEASE, tries=F("tries") + 1)
+    return await Delivery.filter(id__in=chosen).order_by("received_at", "id") if chosen else []
 
 
 def _waiting(now: datetime) -> Q:
