@@ -16,6 +16,8 @@ def github_webhook(app_id: str) -> str:
 TOKENS = "/app/settings/tokens"
 #: Where site admins see the GitHub Apps.
 GITHUB_APPS = "/app/settings/vcs/github"
+#: What GitHub told, for site admins too.
+GITHUB_DELIVERIES = "/app/settings/vcs/github/deliveries"
 #: Where GitHub sends who has installed an app, and who has signed in there.
 GITHUB_SETUP = "/app/settings/vcs/github/setup"
 GITHUB_CALLBACK = "/auth/github/callback"
@@ -24,6 +26,10 @@ GITHUB_CALLBACK = "/auth/github/callback"
 def github_app(app_id: str) -> str:
     """The page of the app with our id *app_id*."""
     return f"{GITHUB_APPS}/{quote(app_id, safe='')}"
+
+
+def github_delivery(delivery_id: str) -> str:
+    return f"{GITHUB_DELIVERIES}/{quote(delivery_id, safe='')}"
 
 
 def organization(name: str) -> str:

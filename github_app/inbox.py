@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -52,10 +52,10 @@ async def store(app: GitHubApp, message: Message) -> Delivery:
     return known
 
 
-async def again(delivery: Delivery) -> None:
-    """Let one that failed be processed once more."""
-    failed = Delivery.filter(id=delivery.id, state=FAILED)
-    await failed.update(state=RECEIVED, tries=0, reason=None, ended_at=None)
+async def again(delivery: Delivery, ended: Collection[str] = (FAILED,)) -> bool:
+    """Let one that failed, or that *ended* like this, be processed once more; whether it had."""
+    had = Delivery.filter(id=delivery.id, state__in=list(ended))
+    return bool(await had.update(state=RECEIVED, tries=0, reason=None, ended_at=None))
 
 
 async def body_of(delivery: Delivery) -> bytes:

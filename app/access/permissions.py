@@ -85,6 +85,8 @@ HIDDEN_SITE_ACTIONS = frozenset(
         "github-app:create",
         "github-app:read",
         "github-app:update",
+        "github-delivery:read",
+        "github-delivery:replay",
         "organization:limit",
         "tool-version:create",
         "tool-version:delete",

@@ -14,7 +14,7 @@ from app.configurations.models import ConfigurationVersion, IngressAttributes
 from app.runs import RunOptions
 from app.vcs.models import Head, VcsEvent
 from app.workspaces.models import Workspace
-from github_app import deliveries, inbox
+from github_app import deliveries, inbox, replay
 from github_app.models import Delivery
 from tests.github import messages
 from tests.github.messages import ZERO
@@ -187,4 +187,19 @@ async def test_two_workers_process_a_delivery_once_and_a_repositorys_in_turn(sce
     while await Delivery.filter(state="received").exists():
         await asyncio.gather(*(deliveries.process_waiting() for _ in range(3)))
     assert {row.tries for row in await Delivery.all()} == {1}
+    assert len(await scene.runs(workspace)) == 1
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_replay_does_what_is_left_to_do_and_nothing_twice(scene: Scene) -> None:
+    workspace = await scene.follow("network")
+    sha = scene.there.commit("main", {"main.tf": "# two\n"}, "Two")
+    scene.github.fail(404, "/git/ref/", times=1)
+    delivery = await scene.hear("push", pushed(scene, ZERO, sha))
+    await Delivery.filter(id=delivery.id).update(state="failed")
+    for expected in ("1 run queued.", f"Every workspace has handled {sha[:7]} already."):
+        await replay.replay(SYSTEM, delivery)
+        await deliveries.process_waiting()
+        await delivery.refresh_from_db()
+        assert (delivery.state, delivery.reason) == ("done", expected)
     assert len(await scene.runs(workspace)) == 1
