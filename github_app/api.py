@@ -100,6 +100,7 @@ class _Comparison(msgspec.Struct):
 class _Permission(msgspec.Struct):
     permission: str
     role_name: str | None = None
+    user: payloads.Account | None = None
 
 
 class _CheckRun(msgspec.Struct):
@@ -173,11 +174,13 @@ class Api:
             for one in page:
                 yield one
 
-    async def permission_of(self, repository: Repository, login: str) -> str:
-        """`none`, `read`, `write`, `maintain` or `admin`; of somebody's custom role, what it builds on."""
+    async def permission_of(self, repository: Repository, login: str, number: int | None = None) -> str:
+        """`none`, `read`, `write`, `maintain` or `admin`; of somebody's custom role, what it builds on.
+
+        With the account's *number*, `none` as well where somebody else goes by that name now."""
         answer = await self._ask(repository, "GET", f"/collaborators/{quote(login, safe='')}/permission")
         found = _found(_Permission, answer)
-        if found is None:
+        if found is None or (number is not None and (found.user is None or found.user.id != number)):
             return "none"
         known = [level for level in (found.role_name, found.permission) if level in _LEVELS]
         return known[0] if known else "none"

@@ -33,8 +33,8 @@ async def installation(ours: Client, number: int) -> payloads.Installation | Non
 
 async def installation_numbers(ours: Client) -> set[int]:
     """Those there are, suspended ones too."""
-    pages = _pages(ours.as_app, "/app/installations", list[payloads.InstallationRef])
-    return {one.id async for page in pages for one in page}
+    listed = pages(ours.as_app, "/app/installations", list[payloads.InstallationRef])
+    return {one.id async for page in listed for one in page}
 
 
 async def repositories(ours: Client, number: int) -> dict[int, payloads.Repository]:
@@ -44,7 +44,7 @@ async def repositories(ours: Client, number: int) -> dict[int, payloads.Reposito
     for _ in range(READINGS):
         seen: dict[int, payloads.Repository] = {}
         count = 0
-        async for page in _pages(
+        async for page in pages(
             lambda call: ours.as_installation(grant, call), "/installation/repositories", _Repositories
         ):
             count = page.total_count
@@ -54,7 +54,8 @@ async def repositories(ours: Client, number: int) -> dict[int, payloads.Reposito
     raise Unreachable(f"GitHub lists {len(seen)} of the {count} repositories that installation {number} sees.")
 
 
-async def _pages(ask: Ask, path: str, model: type[Body]) -> AsyncIterator[Body]:
+async def pages(ask: Ask, path: str, model: type[Body]) -> AsyncIterator[Body]:
+    """Page after page of a list, each as *model*, by way of *ask*."""
     number = 1
     while True:
         answer = await ask(Call("GET", path, {"per_page": PAGE, "page": number}))

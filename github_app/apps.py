@@ -166,6 +166,11 @@ def webhook_secrets(app: GitHubApp) -> list[Secret[str]]:
     return [_opened(app, value) for value in sealed if value]
 
 
+def client_secret(app: GitHubApp) -> Secret[str] | None:
+    """With which people sign in through the app; None if it was registered without."""
+    return _opened(app, app.sealed_client_secret) if app.sealed_client_secret else None
+
+
 def private_key(app: GitHubApp) -> Secret[str]:
     return _opened(app, app.sealed_private_key)
 

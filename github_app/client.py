@@ -73,14 +73,15 @@ class NoToken(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`path` begins with a slash and belongs to the REST API; `body` becomes JSON.  `called` is what sentences and logs
-    say instead of a path that holds a secret."""
+    """`path` begins with a slash and belongs to the REST API, or to GitHub's pages; `body` becomes JSON.  `called` is
+    what sentences and logs say instead of a path that holds a secret."""
 
     method: str
     path: str
     query: Mapping[str, str | int] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     called: str = ""
+    on_web: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.called or self.path}"
@@ -250,18 +251,19 @@ class Client:
     async def _transmit(self, call: Call, authorization: str | None) -> Answer:
         from githubkit.exception import RequestError
 
-        headers = {"X-GitHub-Api-Version": API_VERSION}
+        base = self.app.web_url if call.on_web else self.app.api_url
+        headers = {"Accept": "application/json"} if call.on_web else {"X-GitHub-Api-Version": API_VERSION}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
             async with asyncio.timeout(PATIENCE):
                 response = await self._connected().arequest(
-                    call.method, self.app.api_url + call.path, params=dict(call.query), json=call.body, headers=headers
+                    call.method, base + call.path, params=dict(call.query), json=call.body, headers=headers
                 )
         except TimeoutError:
             raise Unreachable(f"GitHub did not answer {call} within {PATIENCE} seconds.") from None
         except RequestError as error:  # its text may hold the whole request, so only the kind is told
-            raise Unreachable(f"{self.app.api_url} could not be asked: {type(error.exc).__name__} at {call}.") from None
+            raise Unreachable(f"{base} could not be asked: {type(error.exc).__name__} at {call}.") from None
         return Answer(call, response.status_code, response.headers, response.content)
 
     def _connected(self) -> GitHub:

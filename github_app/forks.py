@@ -89,7 +89,7 @@ async def approve(actor: Actor, repository: Repository, number: int, sha: str) -
     if linked is None:
         raise Forbidden("Link your GitHub account first: an approval needs write access to the repository there.")
     asked = api.of(repository.installation)
-    if await asked.permission_of(repository, linked.login) not in MAY_WRITE:
+    if await asked.permission_of(repository, linked.login, linked.number) not in MAY_WRITE:
         raise Forbidden(f"{linked.login} has no write access to {repository.full_name} at GitHub.")
     pull = await asked.pull_request(repository, number)
     if pull is None or pull.state != "open" or pull.head.sha != sha:

@@ -73,6 +73,8 @@ ORGANIZATION_ACTIONS = frozenset(
         "module:download",
         "provider:download",
         "state:delete",
+        "installation:link",
+        "installation:unlink",
     }
 )
 
@@ -83,6 +85,7 @@ SITE_ACTIONS = frozenset({"organization:create", "user:create"})
 HIDDEN_SITE_ACTIONS = frozenset(
     {
         "github-app:create",
+        "github-app:link",
         "github-app:read",
         "github-app:update",
         "github-delivery:read",

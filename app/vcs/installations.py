@@ -33,6 +33,15 @@ async def find(actor: Actor, installation_id: str) -> Installation:
     return found
 
 
+async def is_for_everyone(link: InstallationLink) -> bool:
+    """Whether all who may change the organization's workspaces connect any repository of the installation: as a site
+    admin said, else while no other organization may use it."""
+    if link.everyone is not None:
+        return link.everyone
+    links = InstallationLink.filter(installation_id=link.installation_id, organization__deleted_at=None)
+    return not await links.exclude(organization_id=link.organization_id).exists()
+
+
 async def repository_names(installations: Sequence[Installation], most: int) -> list[str]:
     """What can be connected through them, by name; no more than *most*."""
     seen = Repository.filter(installation_id__in=[one.id for one in installations], lost=None)

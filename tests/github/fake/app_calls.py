@@ -112,13 +112,10 @@ def list_repositories(call: Call) -> Reply:
 @answers("GET /user/installations", USER)
 def list_installations_of_user(call: Call) -> Reply:
     """A user sees those of their own account and of the organizations they are in."""
-    user = call.user
-    assert user is not None
-    seen = [
-        one
-        for one in call.github.installations.values()
-        if not one.deleted and (one.account is user or user.login in call.github.members.get(one.account.login, ()))
-    ]
+    assert call.user is not None
+    user, members = call.user.account, call.github.members
+    there = [one for one in call.github.installations.values() if one.app is call.user.app and not one.deleted]
+    seen = [one for one in there if one.account is user or user.login in members.get(one.account.login, ())]
     shown, headers = call.page([documents.installation(one) for one in seen])
     return Reply(200, {"total_count": len(seen), "installations": shown}, headers)
 
@@ -126,7 +123,7 @@ def list_installations_of_user(call: Call) -> Reply:
 @answers("GET /user", USER)
 def show_user(call: Call) -> Reply:
     assert call.user is not None
-    return Reply(200, documents.account(call.github, call.user, documents.user()))
+    return Reply(200, documents.account(call.github, call.user.account, documents.user()))
 
 
 @answers("POST /app-manifests/{code}/conversions", ANYBODY)

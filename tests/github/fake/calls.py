@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.github.fake.access import Said, Token
-from tests.github.fake.world import Account, App, GitHub, Installation, Repository
+from tests.github.fake.world import App, GitHub, Installation, Repository, SignIn
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Call:
     body: Any
     app: App | None = None
     token: Token | None = None
-    user: Account | None = None
+    user: SignIn | None = None
     repository: Repository | None = None
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
+import secrets as random
 import subprocess
 import tempfile
 import threading
@@ -18,7 +20,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from tests.github import openapi
 from tests.github.fake import access, app_calls, manifest_pages, repository_calls
@@ -81,6 +83,8 @@ def api(github: GitHub) -> Any:
         path = scope["raw_path"].decode()
         if path.startswith(f"{BASE}/"):
             await _rest(github, request, path.removeprefix(BASE), send)
+        elif path == "/login/oauth/access_token":
+            await (await _exchange(github, request))(scope, receive, send)
         elif ".git/" in path:
             await (await _git(github, request))(scope, receive, send)
         elif request.method == "POST" and manifest_pages.is_one(path):
@@ -239,6 +243,34 @@ def _is_seen(call: Call, token: access.Token, repository: Repository) -> bool:
 
 def _refused(refusal: Refusal, limits: Limits) -> Reply:
     return Reply(refusal.status, Said(refusal.status, refusal.message).body, {**limits.headers(), **refusal.headers})
+
+
+async def _exchange(github: GitHub, request: Request) -> Response:
+    """A code for a user's token.  GitHub answers 200 to all who ask."""
+    asked = Asked(
+        request.method, request.url.path, dict(request.query_params), await request.json(), operation="exchange"
+    )
+    github.requests.append(asked)
+    if asked.method != "POST" or asked.query or request.headers.get("accept") != "application/json":
+        github.violations.append("a code was exchanged in another way than by a POST that asks for JSON")
+    if fault := next((one.kind for one in github.faults if one.strikes("POST", asked.path)), None):
+        return Response("", int(fault))
+    told = asked.body
+    found = github.codes.pop(told.get("code", ""), None)
+    digest = hashlib.sha256(told.get("code_verifier", "").encode()).digest()
+    if found is None or base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != found.challenge:
+        return _no_token("bad_verification_code", "The code passed is incorrect or expired.")
+    if (told.get("client_id"), told.get("client_secret")) != (found.app.client_id, found.app.client_secret):
+        return _no_token("incorrect_client_credentials", "The client_id and/or client_secret passed are incorrect.")
+    if told.get("redirect_uri") != found.redirect_uri:
+        return _no_token("redirect_uri_mismatch", "The redirect_uri MUST match the registered callback URL.")
+    token = f"ghu_{random.token_hex(18)}"
+    github.user_tokens[token] = found
+    return JSONResponse({"access_token": token, "token_type": "bearer", "scope": "", "expires_in": 28800})
+
+
+def _no_token(error: str, description: str) -> Response:
+    return JSONResponse({"error": error, "error_description": description, "error_uri": "https://docs.github.com"})
 
 
 # -- archives and git ----------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ class GitHub:
         self.repositories: dict[int, Repository] = {}
         self.accounts: dict[str, Account] = {}
         self.tokens: dict[str, Token] = {}
-        self.user_tokens: dict[str, Account] = {}
+        self.codes: dict[str, SignIn] = {}
+        self.user_tokens: dict[str, SignIn] = {}
         self.members: dict[str, set[str]] = {}
         self.conversions: dict[str, App] = {}
         self.downloads: dict[str, tuple[Repository, str, datetime]] = {}
@@ -115,6 +116,12 @@ class GitHub:
             return f"ghs_{installation.app.number}_{random.token_urlsafe(300)}"
         return f"ghs_{random.token_hex(18)}"
 
+    def sign_in(self, app: App, login: str, *, redirect_uri: str, challenge: str) -> str:
+        """Somebody signs in through *app*: the code that their browser comes back to it with, good once."""
+        code = random.token_hex(10)
+        self.codes[code] = SignIn(app, self.account(login, "User"), redirect_uri, challenge)
+        return code
+
     def fail(self, fault: int | str, where: str = "", *, times: int = 1, method: str = "") -> None:
         """Let the next requests whose path contains *where* go wrong: see `faults`."""
         self.faults.append(Fault(fault, where, method, times))
@@ -129,6 +136,16 @@ class Account:
     number: int
     login: str
     type: str
+
+
+@dataclass
+class SignIn:
+    """An account's, through an app: a code stands for it, then a token."""
+
+    app: App
+    account: Account
+    redirect_uri: str
+    challenge: str
 
 
 @dataclass

@@ -200,6 +200,9 @@ async def test_the_permission_of_a_person_is_a_level(scene: Scene) -> None:
     logins = ("ann", "mel", "tim", "wim", "out", "nobody")
     levels = [await scene.api.permission_of(scene.repository, login) for login in logins]
     assert levels == ["admin", "maintain", "read", "write", "none", "none"]
+    ann = scene.github.account("ann").number
+    known = [await scene.api.permission_of(scene.repository, "ann", number) for number in (ann, ann + 1)]
+    assert known == ["admin", "none"]
 
 
 async def test_checks_and_statuses_are_written_and_found_again(scene: Scene) -> None:
