@@ -9,7 +9,7 @@ from app import bell, configurations, events, organizations, runs, states, tool_
 from app.runs import deletion, queue, triggering, uploads, wishes
 from app.vcs import connections
 from app.workspaces import locking, versions
-from github_app import checks
+from github_app import checks, reading
 
 
 def connect() -> None:
@@ -21,6 +21,7 @@ def connect() -> None:
     events.when_workspace_is_deleted(deletion.on_deletion)
     configurations.before_archive(uploads.refuse_archiving)
     configurations.before_upload(connections.refuse_upload)
+    connections.before_connecting(reading.refuse_unreadable)
     configurations.uploaded.when(uploads.queue_uploaded)
     events.when_state_changes(runs.discard_stale)
     organizations.before_delete(workspaces.delete_all)

@@ -6,22 +6,44 @@ can contradict each other.  Source: `github-app.md` §1.4 and §3.8 of the proto
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app import clock
-from app.access.actors import Actor
+from app.access.actors import Actor, Kind
 from app.access.permissions import require, require_in_organization
 from app.errors import Invalid
 from app.organizations.models import Organization
 from app.storage.database import in_transaction
 from app.vcs import installations
-from app.vcs.models import Connection, Installation, Repository
+from app.vcs.models import Connection, Installation, InstallationLink, Repository
 from app.workspaces.models import Workspace
 from app.workspaces.patterns import check_tags_regex
 
 LONGEST_BRANCH = 255
+
+
+@dataclass(frozen=True)
+class Wish:
+    """That *actor* connects a workspace to the repository called *identifier*, through an installation that not all in
+    the organization may use; *repository* is None where the installation sees none of that name."""
+
+    actor: Actor
+    installation: Installation
+    identifier: str
+    repository: Repository | None
+
+
+#: Whoever raises prevents it.  Whether there is such a repository may not be told before.
+BeforeConnecting = Callable[[Wish], Awaitable[None]]
+
+_before_connecting: list[BeforeConnecting] = []
+
+
+def before_connecting(*listeners: BeforeConnecting) -> None:
+    """Ask *listeners* about each wish; one that is asked already is not added again."""
+    _before_connecting.extend(one for one in listeners if one not in _before_connecting)
 
 
 @dataclass(frozen=True)
@@ -60,13 +82,13 @@ async def change(actor: Actor, workspace: Workspace, given: Mapping[str, Any] | 
     if given is None:
         return Change(actor, disconnects=True)
     before = await of(workspace)
-    return Change(actor, await _values(workspace.organization_id, given, before))
+    return Change(actor, await _values(actor, workspace.organization_id, given, before))
 
 
 async def first(actor: Actor, organization: Organization, given: Mapping[str, Any] | None) -> Change:
     """Likewise, for a workspace that is about to be made in *organization*."""
     await require_in_organization(actor, "workspace:create", organization.id)
-    return Change(actor, await _values(organization.id, given, None) if given is not None else {})
+    return Change(actor, await _values(actor, organization.id, given, None) if given is not None else {})
 
 
 def unchanged(actor: Actor) -> Change:
@@ -122,10 +144,12 @@ async def refuse_upload(workspace: Workspace, speculative: bool) -> None:
         )
 
 
-async def _values(organization_id: str, given: Mapping[str, Any], before: Connection | None) -> dict[str, Any]:
+async def _values(
+    actor: Actor, organization_id: str, given: Mapping[str, Any], before: Connection | None
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if before is None or given.get("identifier") or given.get("installation_id"):
-        values["repository_id"] = (await _repository(organization_id, given, before)).id
+        values["repository_id"] = (await _repository(actor, organization_id, given, before)).id
     if "branch" in given:
         values["branch"] = _branch(given["branch"] or "")
     if "ingress_submodules" in given:
@@ -135,7 +159,9 @@ async def _values(organization_id: str, given: Mapping[str, Any], before: Connec
     return values
 
 
-async def _repository(organization_id: str, given: Mapping[str, Any], before: Connection | None) -> Repository:
+async def _repository(
+    actor: Actor, organization_id: str, given: Mapping[str, Any], before: Connection | None
+) -> Repository:
     identifier = given.get("identifier") or (before.repository.full_name if before else "")
     number = given.get("installation_id") or (before.repository.installation_id if before else "")
     if not identifier:
@@ -155,6 +181,8 @@ async def _repository(organization_id: str, given: Mapping[str, Any], before: Co
         )
     named = await installation.repositories.filter(full_name__iexact=identifier)
     repository = min(named, key=lambda one: one.lost is not None, default=None)
+    if before is None or repository is None or repository.id != before.repository_id:
+        await _ask(organization_id, Wish(actor, installation, str(identifier)[:255], repository))
     if repository is None or repository.lost:
         raise Invalid(
             (repository and repository.lost)
@@ -163,6 +191,17 @@ async def _repository(organization_id: str, given: Mapping[str, Any], before: Co
             field="vcs_repo/identifier",
         )
     return repository
+
+
+async def _ask(organization_id: str, wish: Wish) -> None:
+    """Of a repository that one organization's members may read and another's may not."""
+    link = await InstallationLink.get(installation_id=wish.installation.id, organization_id=organization_id)
+    if wish.actor.kind is Kind.SYSTEM or await installations.is_for_everyone(link):
+        return
+    if not _before_connecting:
+        raise RuntimeError("nobody says who may read a repository: wiring is missing")
+    for listener in _before_connecting:
+        await listener(wish)
 
 
 def _branch(branch: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tortoise.expressions import Subquery
 from tortoise.queryset import QuerySet
 
@@ -42,7 +40,9 @@ async def is_for_everyone(link: InstallationLink) -> bool:
     return not await links.exclude(organization_id=link.organization_id).exists()
 
 
-async def repository_names(installations: Sequence[Installation], most: int) -> list[str]:
-    """What can be connected through them, by name; no more than *most*."""
-    seen = Repository.filter(installation_id__in=[one.id for one in installations], lost=None)
+async def repository_names(organization_id: str, most: int) -> list[str]:
+    """What everyone in the organization may connect, by name; no more than *most*.  Other names are not told."""
+    links = await InstallationLink.filter(organization_id=organization_id, installation__deleted_at=None)
+    free = [link.installation_id for link in links if await is_for_everyone(link)]
+    seen = Repository.filter(installation_id__in=free, lost=None)
     return [one.full_name for one in await seen.order_by("full_name").limit(most).only("id", "full_name")]

@@ -91,7 +91,7 @@ async def _page(
         connection=connection,
         trouble=await connections.trouble(connection) if connection else None,
         installations=usable,
-        repositories=await installations.repository_names(usable, MOST_PROPOSED),
+        repositories=await installations.repository_names(workspace.organization_id, MOST_PROPOSED),
         events=await VcsEvent.filter(workspace_id=workspace.id).order_by("-created_at", "-id").limit(MOST_EVENTS),
         may_change="workspace:update" in grants(visitors.actor(request), workspace.organization_id),
         form=EMPTY | (_form(connection) if sent is None else sent),
