@@ -22,7 +22,7 @@ from app.runs.models import Plan, Run
 from app.storage.crypto import Damaged
 from app.vcs.models import Repository
 from app.workspaces.models import Workspace
-from github_app import checks, markdown, plan_documents, plan_report, verdicts
+from github_app import check_names, checks, markdown, plan_documents, plan_report, verdicts
 from github_app.models import Check
 from github_app.plan_report import About, Report
 from github_app.verdicts import Shown, Verdict
@@ -68,7 +68,7 @@ async def body_of(check: Check) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": check.name,
         "head_sha": check.head_sha,
-        "external_id": checks.external_id(check),
+        "external_id": check_names.external_id(check),
         "details_url": place.url,
         "status": verdict.status,
         "output": output,

@@ -7,13 +7,11 @@ is the next attempt, under the same name.  Everything here may be said twice.  S
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from tortoise.expressions import Q
 
@@ -26,16 +24,14 @@ from app.storage.database import in_transaction
 from app.vcs.models import Repository
 from app.workspaces.models import Workspace
 from github_app import verdicts
+from github_app.check_names import name_of
 from github_app.models import Check
 from github_app.verdicts import Result, Verdict
 
 #: A check that has not ended is written no more often; its end goes out at once.
 PROGRESS_EVERY = timedelta(seconds=15)
-LONGEST_NAME = 100
 #: What ended by itself in the moment in which a newer commit came, came to its end by that.
 JUST_NOW = timedelta(minutes=2)
-#: A workspace's check that names no run, and an organization's.
-OF_WORKSPACE, OF_ALL = "ws", "agg"
 MOST_AT_ONCE = 500
 
 #: The checks first, whose runs are then few: SQLite would begin with all runs, and takes a cross join as it stands.
@@ -53,44 +49,6 @@ class Ref(Protocol):
 
     @property
     def name(self) -> str: ...
-
-
-# -- names -----------------------------------------------------------------------------------------------------------
-
-
-def instance() -> str:
-    """What this installation is called in the names of its checks."""
-    current = settings.current()
-    return current.instance_name.strip() or urlsplit(current.external_url).hostname or "stateroom"
-
-
-def name_of(organization: str, workspace: str | None = None) -> str:
-    """What branch protection knows the check by: the same for ever, and another for each."""
-    name = " / ".join(part for part in (instance(), organization, workspace) if part)
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def external_id(check: Check) -> str:
-    """By which GitHub's check is found again, and the button of ours that somebody pressed."""
-    if check.run_id is not None:
-        return f"v1:{check.run_id}:{check.attempt}"
-    return f"v1:{OF_WORKSPACE if check.workspace_id else OF_ALL}:{check.id}"
-
-
-async def find(repository: Repository, identifier: str) -> Check | None:
-    """The check that GitHub knows by *identifier*, an `external_id`; None if it is not one of the repository's."""
-    version, _, rest = identifier.partition(":")
-    first, _, second = rest.partition(":")
-    ours = Check.filter(repository_id=repository.id)
-    if version != "v1" or len(identifier) > 80:
-        return None
-    if first in (OF_WORKSPACE, OF_ALL):
-        return await ours.filter(id=second).first()
-    if second.isascii() and second.isdigit() and len(second) < 9:
-        return await ours.filter(run_id=first, attempt=int(second)).first()
-    return None
 
 
 async def of_commit(repository: Repository, sha: str) -> list[Check]:

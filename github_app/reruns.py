@@ -10,7 +10,7 @@ from app.errors import Conflict, Forbidden
 from app.vcs import heads
 from app.vcs.heads import Kind, Ref
 from app.vcs.models import Repository
-from github_app import api, checks, following, forks, pulls, verdicts
+from github_app import api, check_names, checks, following, forks, pulls, verdicts
 from github_app.models import Check
 from github_app.payloads import Account, CheckRunEvent, CheckSuiteEvent
 from github_app.told import NothingToDo, Told
@@ -54,7 +54,7 @@ async def on_action(told: Told[CheckRunEvent]) -> str:
 async def _ours(told: Told[CheckRunEvent]) -> tuple[Repository, Check]:
     repository = await following.repository_of(told.app, told.payload.repository)
     external_id = told.payload.check_run.external_id
-    check = await checks.find(repository, external_id) if repository is not None and external_id else None
+    check = await check_names.find(repository, external_id) if repository is not None and external_id else None
     if repository is None or check is None:
         raise NothingToDo("Not a check of ours.")
     return repository, check

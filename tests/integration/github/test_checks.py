@@ -14,7 +14,7 @@ from app.runs.models import Run, RunEvent
 from app.settings import Settings
 from app.vcs.models import Repository
 from app.workspaces.models import Workspace
-from github_app import check_bodies, checks, verdicts
+from github_app import check_bodies, check_names, checks, verdicts
 from github_app.models import Check
 from github_app.verdicts import Result
 from tests import factories
@@ -210,19 +210,19 @@ async def test_a_check_is_found_by_what_github_says_of_it(repository: Repository
     [check] = await checks.open_for_runs([run], aggregate)
     for one in (aggregate, check):
         body = await check_bodies.body_of(one)
-        found = await checks.find(repository, body["external_id"])
+        found = await check_names.find(repository, body["external_id"])
         assert found is not None
         assert found.id == one.id
-    assert checks.external_id(check) == f"v1:{run.id}:1"
+    assert check_names.external_id(check) == f"v1:{run.id}:1"
     elsewhere = await make_repository()
     for identifier in ("", "v1", "v2:x:1", "v1:agg:", "v1:agg:nope", f"v1:{run.id}:٣", f"v1:{run.id}:99999999999"):
-        assert await checks.find(repository, identifier) is None
-    assert await checks.find(elsewhere, checks.external_id(check)) is None
+        assert await check_names.find(repository, identifier) is None
+    assert await check_names.find(elsewhere, check_names.external_id(check)) is None
     assert [one.id for one in await checks.of_commit(repository, SHA)] == [aggregate.id, check.id]
     assert workspace.name in (await check_bodies.body_of(check))["details_url"]
 
 
 async def test_names_fit_and_differ(settings: Settings) -> None:
-    names = {checks.name_of("o" * 40, "w" * 89 + end) for end in "ab"}
+    names = {check_names.name_of("o" * 40, "w" * 89 + end) for end in "ab"}
     assert len(names) == 2
     assert all(len(name) == 100 for name in names)

@@ -10,7 +10,7 @@ import pytest
 from app import clock
 from app.execution.redaction import redacted
 from app.vcs.models import Installation
-from github_app import checks, outbox
+from github_app import check_names, checks, outbox
 from github_app.models import Check, Pace
 from tests import factories
 from tests.github.rows import Ref
@@ -58,7 +58,7 @@ async def test_a_plan_is_told_as_github_takes_it_and_without_secrets(scene: Scen
         "stateroom.test / acme": "success",
         "stateroom.test / acme / network": "success",
     }
-    assert scene.said[check.name]["external_id"] == checks.external_id(check)
+    assert scene.said[check.name]["external_id"] == check_names.external_id(check)
     told = json.dumps([asked.body for asked in scene.github.requests], default=str)
     assert not [secret for secret in SECRETS if secret in told]
     assert scene.github.violations == []

@@ -11,7 +11,7 @@ from app.configurations.models import ConfigurationVersion
 from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository
-from github_app import checks, deliveries, reconciling
+from github_app import check_names, deliveries, reconciling
 from github_app.models import Check, LinkedAccount
 from tests import factories
 from tests.github import messages
@@ -114,7 +114,7 @@ async def test_the_button_plans_the_same_commit_again_and_none_that_was_overtake
     older = pull.head_sha
     run = await one(scene, network)
     check = await Check.get(run_id=run.id)
-    button = messages.check_run(scene.there, checks.external_id(check), older, "rerequested")
+    button = messages.check_run(scene.there, check_names.external_id(check), older, "rerequested")
     assert (await scene.hear("check_run", button)).reason == "It is being planned already."
     await runs.cancel(SYSTEM, run)
     await scene.hear("check_run", button)
@@ -147,7 +147,7 @@ async def press(scene: Scene, pull: world.Pull, login: str) -> str:
     check = await Check.filter(head_sha=pull.head_sha, workspace_id__not_isnull=True).order_by("-attempt").first()
     assert check is not None
     body = messages.check_run(
-        scene.there, checks.external_id(check), pull.head_sha, "requested_action", button="approve_fork", by=login
+        scene.there, check_names.external_id(check), pull.head_sha, "requested_action", button="approve_fork", by=login
     )
     return (await scene.hear("check_run", body)).reason or ""
 
