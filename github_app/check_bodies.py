@@ -22,7 +22,7 @@ from app.runs.models import Plan, Run
 from app.storage.crypto import Damaged
 from app.vcs.models import Repository
 from app.workspaces.models import Workspace
-from github_app import check_names, checks, markdown, plan_documents, plan_report, verdicts
+from github_app import check_names, checks, first_error, markdown, plan_documents, plan_report, verdicts
 from github_app.models import Check
 from github_app.plan_report import About, Report
 from github_app.verdicts import Shown, Verdict
@@ -96,8 +96,7 @@ async def _report(place: _Place, verdict: Verdict) -> Report:
         case Shown.PLAN if place.run is not None:
             return await _of_plan(place, place.run, verdict)
         case Shown.FAILURE if place.run is not None:
-            sentence = place.run.failure or verdict.title
-            return plan_report.of_failure(sentence, await _about(place, place.run), counts_only=place.counts_only)
+            return await _of_failure(place, place.run, verdict)
         case Shown.MEMBERS:
             return Report(verdict.title, await _members(place), None)
     return Report(await _title(place, verdict), _plainly(verdict.title), None)
@@ -117,6 +116,19 @@ async def _of_plan(place: _Place, run: Run, verdict: Verdict) -> Report:
         log.error("a plan's JSON cannot be shown on GitHub", run=run.id, reason=str(error))
         return Report(verdict.title, heading, None)
     return await plan_report.of_plan_elsewhere(changes, about, counts_only=place.counts_only)
+
+
+async def _of_failure(place: _Place, run: Run, verdict: Verdict) -> Report:
+    """What stopped the run itself says more than what Terraform said of being stopped.  The log is not even read where
+    it may not be shown."""
+    error = "" if place.counts_only or run.is_timed_out else await first_error.of_plan(run)
+    return plan_report.of_failure(
+        run.failure or verdict.title,
+        await _about(place, run),
+        headline=verdict.title,
+        error=error,
+        counts_only=place.counts_only,
+    )
 
 
 async def _about(place: _Place, run: Run) -> About:

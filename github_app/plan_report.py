@@ -24,6 +24,7 @@ MOST_TEXT_BYTES = 65_000
 #: How long a value may be, and whether what is created shows its attributes; the next where the text is too long.
 LEVELS = ((400, True), (120, True), (120, False))
 MOST_LINES = 60
+MOST_ERROR_LINES = 20
 #: More have no room, however short each is.
 MOST_FOLDS = 1_000
 
@@ -70,13 +71,19 @@ async def of_plan_elsewhere(changes: Changes, about: About, *, counts_only: bool
     return await asyncio.to_thread(of_plan, changes, about, counts_only=counts_only)
 
 
-def of_failure(sentence: str, about: About, *, counts_only: bool = False) -> Report:
-    """Of a run that ended without a plan; *sentence* is its failure, the first line for the title."""
-    first = markdown.clean(sentence).strip() or "The plan failed"
-    heading = f"**The plan failed** in {markdown.code(about.workspace)} · {_trailer(about)}"
-    shown = [] if counts_only else [markdown.fence("\n".join(sentence.splitlines()[:20])[:4_000])]
-    title = "The plan failed" if counts_only else markdown.cut(first, MOST_TITLE)
-    return Report(title, "\n\n".join([heading, *shown, _origin(about)]), None)
+def of_failure(
+    sentence: str, about: About, *, headline: str = "The plan failed", error: str = "", counts_only: bool = False
+) -> Report:
+    """Of a run that ended without a plan: *headline* is what may be said to everybody, *sentence* its failure, and
+    *error* what Terraform said first, its first line for the title."""
+    heading = f"**{headline}** in {markdown.code(about.workspace)} · {_trailer(about)}"
+    if counts_only:
+        return Report(headline, "\n\n".join([heading, _origin(about)]), None)
+    shown = [markdown.fence("\n".join((error or sentence).splitlines()[:MOST_ERROR_LINES])[:4_000])]
+    if error:
+        shown.insert(0, markdown.prose(sentence))
+    first = " ".join(markdown.clean((error or sentence).strip().partition("\n")[0]).split()) or headline
+    return Report(markdown.cut(first, MOST_TITLE), "\n\n".join([heading, *shown, _origin(about)]), None)
 
 
 def _title(changes: Changes) -> str:

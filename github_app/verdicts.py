@@ -136,6 +136,8 @@ ROWS: dict[Status, Verdict] = {
 }
 
 
+#: Of a run that ended errored because a phase took longer than it may.
+OVERDUE = _ends(TIMED_OUT, "The plan took too long", Result.FAILED, Shown.FAILURE)
 #: What is said of a run that nobody cancelled but we.
 CANCELED_BY_NOBODY = ROWS[statuses.CANCELED].title
 
@@ -144,6 +146,8 @@ def of_run(run: Run, plan: Plan | None, *, canceled_by: str | None) -> Verdict:
     """What the check of *run*'s workspace says now.  No text of the configuration's is in it: that is the report's,
     which knows who reads it."""
     row = ROWS[Status(run.status)]
+    if run.is_timed_out and row.result is Result.FAILED:
+        return OVERDUE
     if row.result is Result.UNCHANGED and run.has_changes:
         return replace(row, result=Result.CHANGED, title=_counts(plan))
     if row.result is Result.CANCELLED and canceled_by:

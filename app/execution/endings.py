@@ -51,15 +51,12 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
     verb = _verb(work, result)
     if verb == "finish":
         await asyncio.to_thread(work.let_go_of_files)
-    changes = {"has_changes": bool(result.has_changes)} if verb == "finish" else {}
+    changes: dict[str, object] = {"has_changes": bool(result.has_changes)} if verb == "finish" else {}
     if kept is not None and kept.has_generated:
         changes["generated_configuration"] = True
         await work.add(_GENERATED if work.subject.run.plan_only else _GENERATED_AND_REFUSED)
-    await work.persist(
-        lambda: work.move(
-            verb, store, input_state_version_id=result.state.input_version, failure=_failure(verb, result), **changes
-        )
-    )
+    changes |= _failure(verb, result)
+    await work.persist(lambda: work.move(verb, store, input_state_version_id=result.state.input_version, **changes))
     await checks.make(work)
     await _end(work)
 
@@ -86,7 +83,7 @@ async def conclude_apply(work: Work, result: Result) -> None:
         await Apply.filter(id=work.subject.phase_id).update(**columns)
 
     verb = _verb(work, result)
-    await work.persist(lambda: work.move(verb, store, failure=_failure(verb, result)))
+    await work.persist(lambda: work.move(verb, store, **_failure(verb, result)))
     await _end(work)
 
 
@@ -177,9 +174,10 @@ def _verb(work: Work, result: Result) -> str:
     ]
 
 
-def _failure(verb: str, result: Result) -> str | None:
-    """Why a run ends errored, for people."""
+def _failure(verb: str, result: Result) -> dict[str, object]:
+    """Why a run ends errored: the columns that say it."""
     if verb != "fail":
-        return None
+        return {"failure": None}
     last = result.steps[-1].name if result.steps else "terraform"
-    return result.message or f"terraform {last} failed; its log says why."
+    sentence = result.message or f"terraform {last} failed; its log says why."
+    return {"failure": sentence, "is_timed_out": result.reason == "timed-out"}

@@ -56,6 +56,9 @@ class Run(Model):
         default=False, db_default=False, description="did its plan write configuration, so that it cannot be applied"
     )
     failure = fields.TextField(null=True, description="why it ended errored, in a sentence")
+    is_timed_out = fields.BooleanField(
+        default=False, db_default=False, description="did a phase of it end by its time limit"
+    )
     input_state_version_id = fields.CharField(max_length=32, null=True)
     created_by_id = fields.CharField(max_length=32, null=True)
     triggering_run_id = fields.CharField(max_length=32, null=True, description="whose apply a run trigger followed")

@@ -86,7 +86,7 @@ async def test_an_apply_that_takes_too_long_is_interrupted_and_errored(crew: Cre
     run = await rested(await start(slow(600), home, auto_apply=True), "apply")
     assert run.status == "errored"
     assert run.failure is not None
-    assert "took longer than it may" in run.failure
+    assert ("took longer than it may" in run.failure, run.is_timed_out) == (True, True)
     assert "first" in [resource["name"] for resource in (await state_of(run))["resources"]]
 
 

@@ -13,6 +13,7 @@ from app.runs.models import Apply, Plan
 from app.settings import Settings
 from app.states.models import StateVersion
 from app.workspaces.models import Workspace
+from github_app import first_error
 from tests import factories
 from tests.integration.execution.conftest import Crew, cleared, outputs, read, rested, start, whole_log, working
 
@@ -78,7 +79,10 @@ async def test_a_plan_that_fails_ends_errored_and_says_why_in_its_log(crew: Crew
     assert run.status == "errored"
     assert "Reference to undeclared resource" in await whole_log(run)
     assert run.failure is not None
-    assert "terraform plan failed" in run.failure
+    assert ("terraform plan failed" in run.failure, run.is_timed_out) == (True, False)
+    told = await first_error.of_plan(run)
+    assert told.startswith("Error: Reference to undeclared resource\n\n  on main.tf line 2")
+    assert told.endswith("has not been declared in the root module.")
     await cleared(crew.station.settings)
 
 

@@ -18,12 +18,13 @@ from app.settings import Settings
 from app.storage import objects
 from app.vcs.models import Installation, Repository
 from app.workspaces.models import Workspace
-from github_app import check_bodies, checks, outbox
+from github_app import check_bodies, checks, commit_statuses, outbox
 from github_app.api import Refused, Unreachable
 from github_app.models import Check, Pace
 from tests import factories
 from tests.github.rows import Ref, make_repository
 from tests.github.teller import Hearing, Virtual, send_all
+from tests.integration.web.planning import start
 
 SHA = "a" * 40
 REF = Ref()
@@ -277,6 +278,58 @@ async def planned(aggregate: Check, document: dict[str, Any]) -> Check:
     await stored.save(force_create=True)
     await Plan.filter(run_id=run.id).update(json_output_redacted_id=stored.id)
     return await Check.get(id=check.id)
+
+
+ERROR = (
+    b"\x1b[31m\xe2\x95\xb7\x1b[0m\n\x1b[31m\xe2\x94\x82\x1b[0m \x1b[1mError: \x1b[0mUnsupported `argument`\n"
+    b"\x1b[31m\xe2\x94\x82\x1b[0m\n\x1b[31m\xe2\x94\x82\x1b[0m   on main.tf line 7, <b>token = *** here\n"
+    b"\x1b[31m\xe2\x95\xb5\x1b[0m\n"
+)
+SENTENCE = "terraform plan failed; its log says why."
+
+
+async def failed(aggregate: Check, sentence: str, *, timed_out: bool = False, restricted: bool = False) -> Check:
+    """The check of a run whose plan ended with ERROR in its log."""
+    _, run = await _run_of(aggregate)
+    await Run.filter(id=run.id).update(is_restricted=restricted)
+    [check] = await checks.open_for_runs([run], aggregate)
+    await checks.settle(aggregate)
+    planning = await start(run)
+    await planning.write(b"Initializing...\n" + ERROR)
+    await planning.fail(sentence, timed_out=timed_out)
+    await checks.catch_up()
+    return await Check.get(id=check.id)
+
+
+async def test_a_failed_plan_says_its_first_error(aggregate: Check) -> None:
+    check = await failed(aggregate, SENTENCE)
+    body = await check_bodies.body_of(check)
+    assert (body["conclusion"], body["output"]["title"]) == ("failure", "Error: Unsupported `argument`")
+    block = "```\nError: Unsupported `argument`\n\n  on main.tf line 7, <b>token = *** here\n```"
+    assert block in body["output"]["summary"]
+    assert "terraform plan failed; its log says why." in body["output"]["summary"]
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+@pytest.mark.parametrize("why", ["public", "fork"])
+async def test_no_word_of_a_failure_is_told_to_strangers(aggregate: Check, why: str) -> None:
+    await Repository.filter(id=aggregate.repository_id).update(private=why != "public")
+    body = await check_bodies.body_of(await failed(aggregate, "No hush.", restricted=why == "fork"))
+    assert body["output"]["title"] == "The plan failed"
+    assert not [word for word in ("Unsupported", "main.tf", "hush") if word in json.dumps(body)]
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_plan_that_took_too_long_timed_out_and_fails_its_organizations_check(aggregate: Check) -> None:
+    sentence = "This plan took longer than it may, 2 h, and was interrupted. If it needs more time, ask."
+    check = await failed(aggregate, sentence, timed_out=True)
+    body = await check_bodies.body_of(check)
+    assert body["conclusion"] == "timed_out"
+    assert body["output"]["title"].startswith("This plan took longer than it may, 2 h")
+    assert "Unsupported" not in body["output"]["summary"], "what it said of being interrupted is no cause"
+    assert commit_statuses.body_of(body)["state"] == "failure"
+    of_all = await Check.get(id=aggregate.id)
+    assert (of_all.is_final, of_all.wanted["conclusion"]) == (True, "failure")
 
 
 async def test_the_plan_is_shown_and_no_secret_of_it(aggregate: Check) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app import ids
 from app.jobs import claims
 from app.jobs.claims import Claimed
@@ -22,7 +24,13 @@ class Planning:
         await self._log.write(data)
 
     async def finish(self, *, changes: bool = True) -> None:
-        await moves.move(self.run, "finish", claim=self._claim, has_changes=changes)
+        await self._end("finish", has_changes=changes)
+
+    async def fail(self, sentence: str, *, timed_out: bool = False) -> None:
+        await self._end("fail", failure=sentence, is_timed_out=timed_out)
+
+    async def _end(self, verb: str, **changes: Any) -> None:
+        await moves.move(self.run, verb, claim=self._claim, **changes)
         await self._log.close()
         await claims.close(self._claim)
 
