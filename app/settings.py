@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     all of them."""
 
     # -- who may ---------------------------------------------------------------------------------------------
+    allow_forks: bool = False
+    """Let workspaces plan pull requests of strangers' forks without anybody's approval (`fork-policy` `allow`).  Such a
+    plan gets no sensitive variable, but code that nobody has looked at runs, and may print what is in the state."""
     organizations_open: bool = False
     """Let every user create organizations, not only site admins."""
     session_life: Seconds = 14 * 24 * 3600

@@ -1,4 +1,5 @@
-"""Pull requests of strangers: planning one runs its code, so nobody's is planned until somebody lets that commit be.
+"""Pull requests of strangers: planning one runs its code, so nobody's is planned until somebody lets that commit be,
+unless the server and the workspace allow all of them.
 
 An approval is of one commit in one workspace.  It needs write access to the repository at GitHub and the right to
 queue a plan here, both of one person, whose GitHub account is linked; what it lets run is a restricted run, which gets
@@ -13,11 +14,11 @@ from tortoise.exceptions import IntegrityError
 
 from app import clock
 from app.access import tokens
-from app.access.actors import Actor
+from app.access.actors import SYSTEM, Actor
 from app.access.models import User
 from app.access.permissions import require
 from app.errors import Conflict, Forbidden, NotFound
-from app.vcs import heads
+from app.vcs import connections, heads
 from app.vcs.heads import Kind, Outcome, Ref
 from app.vcs.models import Connection, Repository
 from github_app import api, following
@@ -29,7 +30,8 @@ MAY_WRITE = ("write", "maintain", "admin")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """It may be planned; *approved_by* somebody, if its author is a stranger."""
+    """It may be planned; if its author is a stranger, *approved_by* somebody, or by Stateroom where the workspace
+    allows all of them.  Whoever it was, the run is restricted."""
 
     approved_by: Actor | None = None
 
@@ -47,9 +49,10 @@ OURS = Planned()
 
 async def verdict(occasion: Occasion, connection: Connection) -> Planned | Barred:
     """Whether the commit of a fork may be planned in the workspace of *connection*."""
-    if connection.fork_policy == "allow":
-        return OURS
-    if connection.fork_policy == "deny":
+    policy = connections.fork_policy(connection)
+    if policy == connections.ALLOW:
+        return Planned(SYSTEM)
+    if policy == connections.DENY:
         return Barred(Outcome.SKIPPED, "Plans are not run for forks in this workspace.")
     approval = await ForkApproval.get_or_none(
         workspace_id=connection.workspace_id,
@@ -94,7 +97,9 @@ async def approve(actor: Actor, repository: Repository, number: int, sha: str) -
     pull = await asked.pull_request(repository, number)
     if pull is None or pull.state != "open" or pull.head.sha != sha:
         raise Conflict(f"The pull request has moved on from {sha[:7]}: look at the new commit, and approve that.")
-    waiting = [one for one in await following.connections_of(repository) if one.fork_policy == "approve"]
+    waiting = [
+        one for one in await following.connections_of(repository) if connections.fork_policy(one) == connections.APPROVE
+    ]
     approved = [one for one in waiting if await _may(actor, one)]
     if not approved:
         raise Forbidden("You may queue plans in none of the workspaces that wait.")

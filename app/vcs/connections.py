@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app import clock
+from app import clock, settings
 from app.access.actors import Actor, Kind
 from app.access.permissions import require, require_in_organization
 from app.errors import Invalid
@@ -22,6 +22,7 @@ from app.workspaces.models import Workspace
 from app.workspaces.patterns import check_tags_regex
 
 LONGEST_BRANCH = 255
+FORK_POLICIES = DENY, APPROVE, ALLOW = ("deny", "approve", "allow")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Change:
 async def change(actor: Actor, workspace: Workspace, given: Mapping[str, Any] | None) -> Change:
     """What *given* asks of the connection of *workspace*: None disconnects it, what is left out stays.
 
-    Known are `identifier`, `installation_id`, `branch`, `ingress_submodules` and `tags_regex`.  Raises Invalid, its
-    field being ``vcs_repo/…``.
+    Known are `identifier`, `installation_id`, `branch`, `ingress_submodules`, `tags_regex` and `fork_policy`.  Raises
+    Invalid, its field being ``vcs_repo/…``.
     """
     await require(actor, "workspace:update", workspace)
     if given is None:
@@ -132,6 +133,13 @@ async def trouble(connection: Connection) -> str | None:
     return repository.lost or installation.trouble
 
 
+def fork_policy(connection: Connection) -> str:
+    """What is done with pull requests of forks: `allow` means nothing any more once the server permits it to nobody."""
+    if connection.fork_policy == ALLOW and not settings.current().allow_forks:
+        return APPROVE
+    return connection.fork_policy
+
+
 async def refuse_upload(workspace: Workspace, speculative: bool) -> None:
     """Raise Invalid for a configuration that is to be applied and does not come from the repository."""
     connection = None if speculative else await of(workspace)
@@ -156,6 +164,8 @@ async def _values(
         values["ingress_submodules"] = bool(given["ingress_submodules"])
     if "tags_regex" in given:
         values["tags_regex"] = _tags_regex(given["tags_regex"] or "")
+    if given.get("fork_policy"):
+        values["fork_policy"] = _fork_policy(str(given["fork_policy"]), before)
     return values
 
 
@@ -221,6 +231,21 @@ def _tags_regex(expression: str) -> str:
     except Invalid as error:
         raise Invalid(error.sentence, field="vcs_repo/tags_regex") from None
     return expression
+
+
+def _fork_policy(policy: str, before: Connection | None) -> str:
+    if policy not in FORK_POLICIES:
+        raise Invalid(
+            "Pull requests of forks are planned by one of these policies: deny, approve (after somebody's approval of"
+            " the commit) or allow (at once).",
+            field="vcs_repo/fork_policy",
+        )
+    if policy == ALLOW and not settings.current().allow_forks and (before is None or before.fork_policy != ALLOW):
+        raise Invalid(
+            "This server plans no fork without an approval. Who runs it can permit it (STATEROOM_ALLOW_FORKS).",
+            field="vcs_repo/fork_policy",
+        )
+    return policy
 
 
 async def _check(workspace: Workspace) -> None:

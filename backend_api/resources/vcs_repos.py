@@ -27,6 +27,7 @@ class VcsRepo(msgspec.Struct, rename="kebab"):
     branch: str | msgspec.UnsetType | None = msgspec.UNSET
     ingress_submodules: bool | msgspec.UnsetType | None = msgspec.UNSET
     tags_regex: str | msgspec.UnsetType | None = msgspec.UNSET
+    fork_policy: str | None = None
 
 
 async def first(actor: Actor, organization: Organization, sent: Incoming) -> Change:
@@ -56,6 +57,7 @@ def shown(connection: Connection | None) -> dict[str, Any] | None:
         "branch": connection.branch,
         "ingress_submodules": connection.ingress_submodules,
         "tags_regex": connection.tags_regex or None,
+        "fork_policy": connection.fork_policy,
         "oauth_token_id": None,
         "github_app_installation_id": repository.installation_id,
         "repository_http_url": repository.html_url,
@@ -90,5 +92,6 @@ def _given(sent: Incoming) -> dict[str, Any] | None:
         "branch": said.branch,
         "ingress_submodules": said.ingress_submodules,
         "tags_regex": said.tags_regex,
+        "fork_policy": said.fork_policy,
     }
     return {name: value for name, value in given.items() if value is not msgspec.UNSET}

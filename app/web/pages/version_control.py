@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import links
+from app import links, settings
 from app.access.permissions import grants
 from app.errors import Invalid
 from app.http.routing import Route
@@ -19,7 +19,15 @@ from app.workspaces.models import Workspace
 #: Repositories that the form proposes, and events that are told.
 MOST_PROPOSED = 500
 MOST_EVENTS = 10
-EMPTY = dict.fromkeys(("repository", "installation", "branch", "tags_regex", "submodules"), "")
+#: What is done with pull requests of forks, in words.
+FORK_POLICIES = {
+    connections.APPROVE: "planned once somebody has approved the commit",
+    connections.DENY: "not planned",
+    connections.ALLOW: "planned at once",
+}
+EMPTY = dict.fromkeys(("repository", "installation", "branch", "tags_regex", "submodules"), "") | {
+    "fork_policy": connections.APPROVE
+}
 
 
 async def show(request: Request) -> Response:
@@ -40,6 +48,7 @@ async def connect(request: Request) -> Response:
             branch=sent.get("branch", "").strip(),
             tags_regex=sent.get("tags_regex", "").strip(),
             ingress_submodules="submodules" in sent,
+            fork_policy=sent.get("fork_policy"),
         )
     except Invalid as error:
         return await _page(request, workspace, 422, refusal=error.sentence, sent=sent)
@@ -93,6 +102,9 @@ async def _page(
         installations=usable,
         repositories=await installations.repository_names(workspace.organization_id, MOST_PROPOSED),
         events=await VcsEvent.filter(workspace_id=workspace.id).order_by("-created_at", "-id").limit(MOST_EVENTS),
+        fork_policies=FORK_POLICIES,
+        fork_policy=connections.fork_policy(connection) if connection else None,
+        allows_forks=settings.current().allow_forks,
         may_change="workspace:update" in grants(visitors.actor(request), workspace.organization_id),
         form=EMPTY | (_form(connection) if sent is None else sent),
         refusal=refusal,
@@ -109,6 +121,7 @@ def _form(connection: Connection | None) -> dict[str, str]:
         "branch": connection.branch,
         "tags_regex": connection.tags_regex,
         "submodules": "on" if connection.ingress_submodules else "",
+        "fork_policy": connection.fork_policy,
     }
 
 

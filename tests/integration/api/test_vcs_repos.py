@@ -49,16 +49,17 @@ async def test_a_workspace_is_made_connected_changed_and_disconnected(client: Cl
         "branch": "stable",
         "ingress-submodules": False,
         "tags-regex": None,
+        "fork-policy": "approve",
         "oauth-token-id": None,
         "github-app-installation-id": repository.installation_id,
         "repository-http-url": "https://github.com/acme-hub/net",
         "service-provider": "github_app",
         "webhook-url": f"{EXTERNAL_URL}/api/webhooks/github/{repository.app_id}",
     }
-    part = {"branch": None, "ingress-submodules": True, "tags-regex": r"^v\d+"}
+    part = {"branch": None, "ingress-submodules": True, "tags-regex": r"^v\d+", "fork-policy": "deny"}
     changed = attributes(await client.patch(f"{PATH}/net", document("workspaces", {"vcs-repo": part})))["vcs-repo"]
     assert (changed["branch"], changed["ingress-submodules"], changed["tags-regex"]) == ("", True, r"^v\d+")
-    assert changed["identifier"] == "acme-hub/net"
+    assert (changed["identifier"], changed["fork-policy"]) == ("acme-hub/net", "deny")
     sent_back = await client.patch(f"{PATH}/net", document("workspaces", {"vcs-repo": changed}))
     assert attributes(sent_back)["vcs-repo"] == changed
     untouched = attributes(await client.patch(f"{PATH}/net", document("workspaces", {"description": "x"})))
@@ -90,6 +91,9 @@ async def test_what_cannot_be_connected_is_422_at_the_word_that_is_wrong(
         (repo(repository, branch=1), "branch", "str"),
         (repo(repository, **{"tags-regex": "(?<!a)b"}), "tags-regex", "RE2"),
         (repo(repository, **{"ingress-submodules": "yes"}), "ingress-submodules", "bool"),
+        (repo(repository, **{"fork-policy": "maybe"}), "fork-policy", "deny, approve"),
+        (repo(repository, **{"fork-policy": "allow"}), "fork-policy", "STATEROOM_ALLOW_FORKS"),
+        (repo(repository, **{"fork-policy": 1}), "fork-policy", "str"),
     ]
     for sent, at, said in wrong:
         pointer, detail = refusal(await client.post(PATH, workspace(**{"vcs-repo": sent})))

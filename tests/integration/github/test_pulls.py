@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app import clock, organizations, runs
+from app import clock, organizations, runs, settings
 from app.access.actors import SYSTEM
 from app.access.models import User
 from app.configurations.models import ConfigurationVersion
@@ -210,6 +210,22 @@ async def test_a_workspace_may_deny_forks_without_blocking_them(scene: Scene) ->
     assert (row.is_final, row.wanted["conclusion"]) == (True, "neutral")
     aggregate = await Check.get(head_sha=pull.head_sha, workspace_id=None)
     assert (aggregate.is_final, aggregate.wanted["conclusion"]) == (True, "neutral"), "which does not block"
+
+
+async def test_a_workspace_plans_all_forks_only_where_the_server_permits_it_and_restricted(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    await Connection.filter(workspace_id=network.id).update(fork_policy="allow")
+    pull = await strangers_pull(scene)
+    assert await scene.runs(network) == []
+    permitting = settings.current().model_copy(update={"allow_forks": True})
+    monkeypatch.setattr(settings, "current", lambda: permitting)
+    assert pull.head is not None
+    pull.head.commit("evil", {"main.tf": "# more evil\n"}, "More")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    (run,) = await scene.runs(network)
+    assert (run.plan_only, run.is_restricted) == (True, True)
 
 
 async def test_what_no_delivery_told_is_found(scene: Scene) -> None:

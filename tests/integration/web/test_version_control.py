@@ -29,8 +29,11 @@ async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     assert (await alice.post(HERE, form)).headers["location"] == HERE
     assert "the branch stable" in text(await alice.get(HERE))
     tags = {"repository": "acme-hub/net", "installation": repository.installation_id, "tags_regex": "^v1"}
-    assert (await alice.post(HERE, tags | {"submodules": "on"})).status_code == 303
+    assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "deny"})).status_code == 303
+    assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "allow"})).status_code == 422
     shown = text(await alice.get(HERE))
+    assert "Forks not planned" in shown
+    assert "planned at once" not in shown
     assert "tags that match ^v1" in shown
     assert "Submodules fetched" in shown
 
