@@ -19,7 +19,7 @@ from app.vcs.models import Connection, Installation
 from app.wording import counted
 from github_app import apps, at_github, client, manifest, needs, payloads
 from github_app.client import Answer, Call, Client, Grant
-from github_app.models import GitHubApp
+from github_app.models import DeliveryLook, GitHubApp
 
 #: What a clock may differ before it is worth a word; GitHub takes what is signed up to a minute ahead.
 CLOCKS_AGREE = timedelta(seconds=20)
@@ -137,13 +137,17 @@ async def _webhook(app: GitHubApp, ours: Client) -> AsyncIterator[Finding]:
     else:
         yield Finding("webhook", "ok", f"{_host(app)} delivers to {wanted}")
     problem = manifest.unreachable(app.web_url)
-    if app.heard_at is not None:
+    look = await DeliveryLook.filter(app_id=app.id, unreached_at__not_isnull=True).first()
+    remedy = f"Look at what became of them on {_settings(app)}/advanced: a firewall, a certificate, another secret."
+    if look is not None and look.unreached_at is not None:
+        since = f"None arrives since {clock.wire(look.unreached_at)} ({look.trouble}); they are fetched every minute."
+        yield Finding("deliveries", "note", since, remedy)
+    elif app.heard_at is not None:
         yield Finding("deliveries", "ok", f"the first good one came {clock.wire(app.heard_at)}")
     elif problem:
         late = "Or leave it: what GitHub could not deliver is fetched from its log, a minute late."
         yield Finding("deliveries", "note", problem, late)
     else:
-        remedy = f"Look at what became of them on {_settings(app)}/advanced: a firewall, a certificate, another secret."
         yield Finding("deliveries", "note", "None has come yet that was signed as it should be.", remedy)
 
 

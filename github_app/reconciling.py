@@ -150,8 +150,14 @@ async def _is_handled(repository: Repository, ref: Ref, sha: str) -> bool:
 async def _has_failed(repository: Repository, connections: Sequence[Connection], ref: Ref) -> bool:
     """Follow the pull request; whether a workspace could not be planned in."""
     before = clock.now()
-    with suppress(NothingToDo):
-        await pulls.follow_pull_request(repository, int(ref.name))
+    try:
+        with suppress(NothingToDo):
+            await pulls.follow_pull_request(repository, int(ref.name))
+    except Unavailable:
+        raise
+    except StateroomError as error:  # which is no reason to leave the others out
+        log.warning("a pull request could not be followed", repository=repository.id, ref=str(ref), why=error.sentence)
+        return True
     return await heads.failed_since([one.workspace_id for one in connections], ref, before)
 
 

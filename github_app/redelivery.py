@@ -101,8 +101,7 @@ class _Look:
     async def _read(self, ours: Client) -> bool:
         """Note what is lost, from the newest attempt back to what an earlier look has seen; whether it got there."""
         row = self._row
-        known = row.seen_at - OVERLAP if row.seen_at is not None else self._app.created_at
-        known = max(known, clock.now() - KEPT)
+        known = max((row.seen_at or self._app.created_at) - OVERLAP, clock.now() - KEPT)
         for _ in range(MOST_PAGES):
             if self._is_late:
                 return False

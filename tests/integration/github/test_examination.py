@@ -13,7 +13,7 @@ from app.organizations.models import Organization
 from app.vcs.models import Installation, InstallationLink
 from github_app import apps, examination
 from github_app.examination import Finding
-from github_app.models import GitHubApp
+from github_app.models import DeliveryLook, GitHubApp
 from tests import factories
 from tests.github import rows
 from tests.integration.cli.commands import stateroom
@@ -97,6 +97,9 @@ async def test_deliveries_that_cannot_arrive_are_told(acme: Acme) -> None:
     assert finding.verdict == "failed"
     assert f"delivers to https://elsewhere.test/ and not to {apps.webhook_url(acme.app)}" in finding.text
     assert "None has come yet" in (await worst(acme, "deliveries")).text
+    now = clock.now()
+    await DeliveryLook.create(app_id=acme.app.id, next_at=now, unreached_at=now, trouble="failed to connect to host")
+    assert "(failed to connect to host); they are fetched" in (await worst(acme, "deliveries")).text
 
 
 async def test_each_installation_says_what_it_waits_for(acme: Acme) -> None:

@@ -118,3 +118,16 @@ async def test_a_pull_request_that_could_not_be_planned_is_tried_in_two_more_loo
     asked = [(await look(scene))["/pulls/{pull_number}"] for _ in range(5)]
     assert asked == [1, 1, 1, 0, 0]
     assert await scene.runs(workspace) == []
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_pull_request_that_github_refuses_does_not_hold_up_the_others(scene: Scene) -> None:
+    network = await scene.follow("network")
+    scene.there.commit("side", {"main.tf": "# side\n"})
+    scene.there.open_pull("side")
+    refused = scene.there.open_pull("side")
+    scene.github.fail(403, f"/pulls/{refused.number}", times=1)
+    await look(scene)
+    assert [run.plan_only for run in await scene.runs(network)] == [False, True]
+    assert (await look(scene))["/pulls/{pull_number}"] == 1
+    assert len(await scene.runs(network)) == 3
