@@ -15,9 +15,9 @@ RUN /opt/stateroom/bin/pip install --no-cache-dir --no-deps --no-build-isolation
 
 FROM python:3.13-slim-bookworm
 
-# git: modules by git URL.  bubblewrap: the sandbox of every run.
+# git: modules by git URL, and commits of which GitHub's archive lacks something; git-lfs: STATEROOM_FETCH_LFS.  bubblewrap: the sandbox of every run.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap ca-certificates git \
+ && apt-get install -y --no-install-recommends bubblewrap ca-certificates git git-lfs \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --home-dir /var/lib/stateroom --shell /usr/sbin/nologin stateroom
 

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     checks_per_commit: int = Field(default=20, ge=0, le=200)
     """Most workspaces of an organization that get a check of their own on one commit; the organization's check counts
     all of them."""
+    fetch_lfs: bool = False
+    """Bring the files that Git LFS keeps beside a repository, which counts as its owner's bandwidth there.  Needs
+    `git-lfs` where workers run.  Without it a run finds the short texts that point to them."""
 
     # -- who may ---------------------------------------------------------------------------------------------
     allow_forks: bool = False

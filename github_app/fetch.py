@@ -64,14 +64,16 @@ async def _fetched(
     api: Source, repository: Repository, sha: str, organization_id: str, submodules: bool
 ) -> StoredObject:
     slug = Slug(ArchiveLimits.of(settings.current()), sha)
-    whole = _whole(slug, api.tarball(repository, sha), submodules)
+    wants_large = settings.current().fetch_lfs
+    whole = _whole(slug, api.tarball(repository, sha), submodules, wants_large)
     try:
         return await archives.keep(organization_id, repository, sha, whole, submodules=submodules)
     except _Incomplete:
         log.info("fetching with git", repository=repository.full_name, sha=sha, lacks=slug.lacks)
     token = await api.fetch_token(repository)
     try:
-        commit = Commit(repository.clone_url, repository.full_name, sha, submodules)
+        large_files = wants_large and slug.lacks.large_files
+        commit = Commit(repository.clone_url, repository.full_name, sha, submodules, large_files)
         slug = Slug(ArchiveLimits.of(settings.current()), sha)
         packed = slug.packed(git_fetch.archive(commit, token))
         return await archives.keep(organization_id, repository, sha, packed, submodules=submodules)
@@ -79,11 +81,12 @@ async def _fetched(
         await _revoke(api, token)
 
 
-async def _whole(slug: Slug, chunks: AsyncIterator[bytes], submodules: bool) -> AsyncIterator[bytes]:
+async def _whole(slug: Slug, chunks: AsyncIterator[bytes], submodules: bool, large_files: bool) -> AsyncIterator[bytes]:
     """The slug; its end comes only if the archive has all of the commit that is asked for."""
     async for piece in slug.packed(chunks):
         yield piece
-    if slug.lacks.attributes or (submodules and slug.lacks.submodules):
+    lacks = slug.lacks
+    if lacks.attributes or (submodules and lacks.submodules) or (large_files and lacks.large_files):
         raise _Incomplete
 
 

@@ -1,4 +1,5 @@
-"""Fetches one commit with git, where the host's own archive lacks something of it: submodules, left-out files.
+"""Fetches one commit with git, where the host's own archive lacks something of it: submodules, left-out files,
+what Git LFS keeps elsewhere.
 
 Whose code it is decides nothing here: git gets an environment of its own and no configuration but ours, speaks https
 only, runs no hook, and is killed with all its children at the end, when it takes too long or too much room.  The token
@@ -48,6 +49,8 @@ class Commit:
     full_name: str
     sha: str
     submodules: bool
+    large_files: bool = False
+    """Whether files of Git LFS are fetched, from the repository's own host; those of submodules are not."""
 
 
 async def archive(commit: Commit, token: Secret[str]) -> AsyncIterator[bytes]:
@@ -71,7 +74,7 @@ class _Fetch:
         self._commit = commit
         self._directory = directory
         self._tree = directory / "tree"
-        self._environment = _environment(commit.clone_url, token, directory)
+        self._environment = _environment(commit, token, directory)
         self._limits = ArchiveLimits.of(settings.current())
 
     async def run(self) -> None:
@@ -84,6 +87,8 @@ class _Fetch:
                 await self._git("checkout", "--quiet", "--detach", "FETCH_HEAD")
                 if commit.submodules:
                     await self._git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+                if commit.large_files:
+                    await self._git("lfs", "pull")
                 committed = int(await self._git("show", "--no-patch", "--format=%ct", commit.sha))
                 await asyncio.to_thread(self._pack, committed)
         except TimeoutError:
@@ -134,6 +139,8 @@ class _Fetch:
         sentence = f"git could not fetch {self._commit.full_name} at {self._commit.sha[:7]}: {reason}"
         if "could not read Username" in said:
             sentence += ". The app's installation has to see every repository that is a submodule."
+        if "'lfs' is not a git command" in said:
+            sentence += " Install git-lfs where workers run, or set STATEROOM_FETCH_LFS=false."
         return Unavailable(sentence) if _may_pass(said) else GitFailed(sentence)
 
     def _pack(self, committed: int) -> None:
@@ -153,9 +160,9 @@ class _Fetch:
             tar.add(self._tree, "commit", filter=anonymous)
 
 
-def _environment(clone_url: str, token: Secret[str], home: Path) -> dict[str, str]:
+def _environment(commit: Commit, token: Secret[str], home: Path) -> dict[str, str]:
     """All that git is told, and nothing of this process's own environment but where programs lie."""
-    url = urlsplit(clone_url)
+    url = urlsplit(commit.clone_url)
     if url.username or url.password or not url.hostname:
         raise GitFailed("The repository's address is not one that git can fetch from.")
     if url.scheme != "https" and (url.scheme != "http" or url.hostname not in _LOOPBACK):
@@ -181,6 +188,10 @@ def _environment(clone_url: str, token: Secret[str], home: Path) -> dict[str, st
         ("init.defaultBranch", "main"),
         ("advice.detachedHead", "false"),
     ]
+    if commit.large_files:
+        # The commit's own .lfsconfig may not send us to another server.
+        given += [("lfs.url", f"{commit.clone_url}/info/lfs"), ("lfs.locksverify", "false")]
+        given += [("filter.lfs.smudge", "git-lfs smudge --skip -- %f"), ("filter.lfs.clean", "git-lfs clean -- %f")]
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),

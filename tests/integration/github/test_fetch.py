@@ -1,20 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import shutil
 import subprocess
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from app.errors import Conflict
+from app import settings
+from app.errors import Conflict, StateroomError
 from app.secret import Secret
 from app.settings import Settings
+from app.storage import objects
 from app.storage.models import StoredObject
 from app.vcs.models import Repository
 from github_app import fetch
 from tests import factories
-from tests.github.git_host import TOKEN, Host, commit, git, serving
+from tests.github.git_host import ALONE, TOKEN, Host, commit, git, serving
 
 
 class GitHub:
@@ -30,7 +36,7 @@ class GitHub:
 
     def _packed(self, sha: str) -> bytes:
         command = ["git", "-C", str(self.directory), "archive", "--format=tar.gz", "--prefix=acme-net-1/", sha]
-        return subprocess.run(command, check=True, capture_output=True).stdout
+        return subprocess.run(command, check=True, capture_output=True, env=ALONE).stdout
 
     async def fetch_token(self, repository: Repository) -> Secret[str]:
         self.asked.append("token")
@@ -91,3 +97,41 @@ async def test_a_commit_no_run_could_use_says_why_and_leaves_nothing(host: Host)
     with pytest.raises(Conflict, match=f'acme/net at {sha[:7]} cannot be used. .*"out".*absolute'):
         await fetch.files_of(GitHub(directory), repository, sha, organization.id, submodules=False)
     assert await StoredObject.filter(kind="configuration").count() == 0
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None and "CI" not in os.environ, reason="git-lfs is not here")
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_what_lfs_keeps_is_fetched_where_the_site_wants_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    organization = await factories.make_organization()
+    repository = await factories.make_repository(organization, clone_url=f"{host.url}/acme/net")
+    content = b"a picture, say" * 1000
+    files = {
+        ".gitattributes": "*.png filter=lfs diff=lfs merge=lfs -text\n",
+        ".lfsconfig": "[lfs]\n\turl = http://127.0.0.1:1/elsewhere\n",
+        "main.tf": "#",
+        "logo.png": host.keep_large(content),
+    }
+    github = GitHub(host.root / "acme/net")
+    pointing = commit(github.directory, files)
+    pointed = await fetch.files_of(github, repository, pointing, organization.id, submodules=False)
+    assert github.asked == ["tarball"]
+    assert b"version https://git-lfs" in await member(pointed, "logo.png")
+
+    monkeypatch.setattr(settings, "_current", settings.current().model_copy(update={"fetch_lfs": True}))
+    sha = commit(github.directory, {"main.tf": "# again"})
+    fetched = await fetch.files_of(github, repository, sha, organization.id, submodules=False)
+    assert await member(fetched, "logo.png") == content
+    assert github.asked == ["tarball", "tarball", "token", "revoked"]
+
+    host.large.clear()
+    gone = commit(github.directory, {"main.tf": "# once more"})
+    with pytest.raises(StateroomError, match="git could not fetch acme/net"):
+        await fetch.files_of(github, repository, gone, organization.id, submodules=False)
+
+
+async def member(files: fetch.Files, name: str) -> bytes:
+    packed = await objects.read(files.stored)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        found = archive.extractfile(name)
+        assert found
+        return found.read()
