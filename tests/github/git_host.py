@@ -27,7 +27,7 @@ ALONE = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/nu
 
 def git(directory: Path, *arguments: str) -> str:
     who = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"]
-    command = ["git", *who, "-C", directory, *arguments]
+    command = ["git", *who, "-C", str(directory), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=ALONE)
     return done.stdout.strip()
 
