@@ -65,6 +65,7 @@ async def test_deliveries_are_listed_filtered_and_paged(
     assert "failed push" in shown
     assert "4 tries" in shown
     assert (EVIL in page.text, "alert(1)" in shown) == (False, True)
+    assert page.text.count('<form class="above" method="post"') == 3, "the row's link lies over what is not above it"
 
     for query, has in (
         ("state=failed", {"push"}),
