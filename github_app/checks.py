@@ -63,10 +63,12 @@ async def of_commit(repository: Repository, sha: str) -> list[Check]:
 
 async def open_aggregate(repository: Repository, organization: Organization, sha: str, ref: Ref) -> Check:
     """The organization's check of a commit, before anything else is known.  One that ended because a newer commit had
-    come or the pull request was closed begins again; any other is left as it is."""
+    come, the pull request was closed or nobody could say what belongs to it begins again; any other is left as it is.
+    """
     async with _alone(repository.id, organization.id, sha):
         newest = await _newest_aggregate(repository.id, organization.id, sha)
-        if newest is not None and newest.wanted["result"] != Result.SUPERSEDED:
+        stands = newest is not None and (newest.is_settled or not newest.is_final)
+        if newest is not None and stands and newest.wanted["result"] != Result.SUPERSEDED:
             return newest
         return await _next_aggregate(repository, organization, sha, ref, newest)
 

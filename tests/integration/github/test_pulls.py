@@ -11,8 +11,8 @@ from app.configurations.models import ConfigurationVersion
 from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository
-from github_app import check_names, deliveries, reconciling
-from github_app.models import Check, LinkedAccount
+from github_app import check_names, deliveries, reconciling, replay
+from github_app.models import Check, Delivery, LinkedAccount
 from tests import factories
 from tests.github import messages
 from tests.github.fake import world
@@ -199,6 +199,20 @@ async def test_a_delivery_that_fails_for_good_ends_the_check_it_began(
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
     assert len(await scene.runs(network)) == 1
     assert (await scene.verdicts(pull.head_sha))["acme"] == (False, "0 of 1 workspace done")
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_replay_ends_the_check_well_also_where_nothing_is_affected(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.follow("network", working_directory="network")
+    monkeypatch.setattr(deliveries, "PAUSES", ())
+    scene.github.fail(502, "/files")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    assert await scene.verdicts(pull.head_sha) == {"acme": (True, "The commit could not be planned")}
+    await replay.replay(SYSTEM, await Delivery.get())
+    await deliveries.process_waiting()
+    assert await scene.verdicts(pull.head_sha) == {"acme": (True, "No affected workspaces")}
 
 
 async def test_a_workspace_may_deny_forks_without_blocking_them(scene: Scene) -> None:
