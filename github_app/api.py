@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
+from tortoise.expressions import F
 
 from app import clock
 from app.secret import Secret
@@ -344,7 +345,7 @@ class Api:
             change = {"suspended_at": clock.now()}
         else:
             return
-        await Installation.filter(id=self.installation.id).update(**change)
+        await Installation.filter(id=self.installation.id).update(**change, revision=F("revision") + 1)
         self.installation.update_from_dict(change)
         log.warning("an installation lets us in no more", installation=self.installation.id, why=refusal.message)
 

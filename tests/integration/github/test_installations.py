@@ -236,27 +236,34 @@ async def test_a_refresh_finds_what_no_delivery_told(scene: Scene) -> None:
     assert await installations.look(scene.app, 2**70) is None
 
 
-async def test_of_two_who_look_at_once_the_older_sight_is_not_written(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["look", "call"])
+async def test_what_was_seen_before_another_learned_more_is_not_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    asked = app_api.installation
+    asked = app_api.repositories
     hold, go = asyncio.Event(), asyncio.Event()
 
     async def slow(*given: Any) -> Any:
-        monkeypatch.setattr(app_api, "installation", asked)
+        monkeypatch.setattr(app_api, "repositories", asked)
         answer = await asked(*given)
         hold.set()
         await go.wait()
         return answer
 
-    monkeypatch.setattr(app_api, "installation", slow)
+    monkeypatch.setattr(app_api, "repositories", slow)
     first = asyncio.create_task(look(scene))
     await hold.wait()
     scene.installed.suspended_at = clock.now()
-    await look(scene)
+    if other == "look":
+        await look(scene)
+    else:
+        with pytest.raises(Refused, match="is suspended"):
+            await api.of(scene.installation).branch_head(scene.repository, "main")
+    scene.github.requests.clear()
     go.set()
     assert (await first).suspended_at is not None
     assert (await Installation.get(id=scene.installation.id)).suspended_at is not None
+    assert scene.github.asked("GET /app/installations/{installation_id}")
 
 
 async def test_who_takes_the_proof_back_is_linked_no_more(scene: Scene) -> None:
