@@ -34,7 +34,7 @@ from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
 from app.vcs import archives
-from github_app import checks, client, deliveries, installations, outbox, reconciling, redelivery
+from github_app import checks, client, deliveries, inbox, installations, outbox, reconciling, redelivery
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +74,7 @@ CHORES = {
     "follow runs that checks lost sight of": Chore(30, checks.catch_up),
     "delete what cut uploads left": Chore(3600, objects.sweep),
     "forget commits nobody uses": Chore(600, archives.drop_unused),
+    "forget what GitHub told a month ago": Chore(60, inbox.forget_old),
 }
 
 

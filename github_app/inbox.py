@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from tortoise.exceptions import IntegrityError
@@ -21,6 +22,11 @@ Result = TypeVar("Result")
 
 RECEIVED, DONE, IGNORED, FAILED = "received", "done", "ignored", "failed"
 
+#: How long what has ended can be read and replayed.  GitHub keeps a delivery for a week at most, and for as long asks
+#: whoever has lost it whether it is here.
+KEPT = timedelta(days=30)
+#: Most that one call of `forget_old` deletes.
+AT_ONCE = 500
 #: A longer body is packed, sealed and looked into by a thread: it would hold up everybody else.
 SHORT = 256 * 1024
 
@@ -56,6 +62,17 @@ async def again(delivery: Delivery, ended: Collection[str] = (FAILED,)) -> bool:
     """Let one that failed, or that *ended* like this, be processed once more; whether it had."""
     had = Delivery.filter(id=delivery.id, state__in=list(ended))
     return bool(await had.update(state=RECEIVED, tries=0, reason=None, ended_at=None))
+
+
+async def forget_old() -> int:
+    """Delete deliveries that came more than thirty days ago and have ended, the oldest first.  How many."""
+    forgotten = 0
+    for app_id in await GitHubApp.all().values_list("id", flat=True):
+        old = Delivery.filter(app_id=app_id, received_at__lt=clock.now() - KEPT).exclude(state=RECEIVED)
+        chosen = await old.order_by("received_at", "id").limit(AT_ONCE).values_list("id", flat=True)
+        await Delivery.filter(id__in=list(chosen)).delete()
+        forgotten += len(chosen)
+    return forgotten
 
 
 async def body_of(delivery: Delivery) -> bytes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
+from app import clock
 from app.access.actors import SYSTEM
 from app.errors import Invalid
 from app.secret import Secret
@@ -71,6 +73,19 @@ async def test_one_that_failed_is_tried_again_when_it_comes_again(anonymous: Cli
         await Delivery.filter(guid=f"guid-of-{state}").update(state=state, tries=3)
         await deliver(anonymous, app, x_github_delivery=f"guid-of-{state}")
         assert (await Delivery.get(guid=f"guid-of-{state}")).state == then
+
+
+async def test_what_has_ended_goes_after_a_month_and_what_waits_does_not(
+    anonymous: Client, app: GitHubApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state, days in (("done", 31), ("failed", 90), ("received", 90), ("ignored", 1)):
+        await deliver(anonymous, app, x_github_delivery=f"guid-of-{state}")
+        received_at = clock.now() - timedelta(days=days)
+        await Delivery.filter(guid=f"guid-of-{state}").update(state=state, received_at=received_at)
+    monkeypatch.setattr(inbox, "AT_ONCE", 1)
+    assert [await inbox.forget_old() for _ in range(3)] == [1, 1, 0]
+    assert {delivery.state for delivery in await Delivery.all()} == {"received", "ignored"}
+    assert await DeliveryBody.all().count() == 2
 
 
 @pytest.mark.parametrize(
