@@ -21,6 +21,8 @@ GITHUB_DELIVERIES = "/app/settings/vcs/github/deliveries"
 #: Where GitHub sends who has installed an app, and who has signed in there.
 GITHUB_SETUP = "/app/settings/vcs/github/setup"
 GITHUB_CALLBACK = "/auth/github/callback"
+#: Where people see their own accounts at GitHub.
+GITHUB_ACCOUNTS = "/app/settings/github"
 
 
 def github_app(app_id: str) -> str:

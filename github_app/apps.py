@@ -102,6 +102,11 @@ async def visible(actor: Actor) -> list[GitHubApp]:
     return await GitHubApp.all().order_by("created_at", "id")
 
 
+async def for_signing_in() -> list[GitHubApp]:
+    """Those through which people can show who they are at GitHub."""
+    return await GitHubApp.filter(sealed_client_secret__isnull=False).exclude(client_id="").order_by("created_at", "id")
+
+
 async def shown(actor: Actor, app_id: str) -> GitHubApp:
     """By our own id, for a person."""
     await require_on_site(actor, "github-app:read")

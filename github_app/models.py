@@ -65,6 +65,20 @@ class GitHubAppSetup(Model):
         table = "github_app_setups"
 
 
+class GitHubAuthorization(Model):
+    """That somebody went to sign in at GitHub, and did not come back yet; what for, if it is for an installation."""
+
+    state_digest = fields.CharField(max_length=64, primary_key=True)
+    session_id = fields.CharField(max_length=32)
+    app_id = fields.CharField(max_length=32, description="our id of the GitHub App")
+    installation_number = fields.BigIntField(null=True)
+    organization_id = fields.CharField(max_length=32, null=True, description="which is to use the installation")
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "github_authorizations"
+
+
 class Delivery(Model):
     """One message of GitHub's, stored before it was answered.  A redelivery has the same `guid`.
 

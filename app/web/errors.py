@@ -24,7 +24,7 @@ from app.http.routing import Endpoint
 from app.web import answers
 
 #: The first segment of the paths that are pages.
-PAGES = frozenset({"", "app", "login", "logout"})
+PAGES = frozenset({"", "app", "auth", "login", "logout"})
 
 
 @dataclass(frozen=True, slots=True)

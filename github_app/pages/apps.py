@@ -9,7 +9,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import links
+from app import links, organizations
+from app.access.actors import SYSTEM
 from app.access.permissions import require_on_site
 from app.errors import Invalid
 from app.http.routing import Route
@@ -17,7 +18,7 @@ from app.secret import Secret
 from app.vcs.models import Installation
 from app.web import visitors
 from app.web.answers import page, to
-from github_app import apps, at_github, needs
+from github_app import apps, at_github
 from github_app.apps import Secrets
 from github_app.client import Refused, Unreachable
 from github_app.models import GitHubApp
@@ -26,6 +27,8 @@ EXISTING = f"{links.GITHUB_APPS}/existing"
 ONE = f"{links.GITHUB_APPS}/{{app}}"
 #: What the form of an existing app begins with.  A secret that was sent is never filled in again.
 EMPTY = {"web_url": apps.GITHUB, "app_id": "", "client_id": "", "slug": ""}
+#: Organizations that the form proposes.
+MOST_PROPOSED = 500
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -155,8 +158,8 @@ async def _show(
         webhook_url=apps.webhook_url(app),
         installations=installed,
         settings_url=f"{apps.settings_url(app.web_url, app.owner)}/{quote(app.slug)}" if app.html_url else None,
-        permissions=needs.PERMISSIONS,
-        events=needs.EVENTS,
+        install_url=f"{app.html_url}/installations/new?state={app.id}" if app.html_url else None,
+        organizations=await _organization_names() if installed else [],
         problem=problem,
         refusal=refusal,
     )
@@ -164,6 +167,11 @@ async def _show(
 
 async def _find(request: Request) -> GitHubApp:
     return await apps.shown(visitors.actor(request), request.path_params["app"])
+
+
+async def _organization_names() -> list[str]:
+    names = organizations.visible(SYSTEM).order_by("name").limit(MOST_PROPOSED)
+    return [str(name) for name in await names.values_list("name", flat=True)]
 
 
 async def _installations(known: Sequence[GitHubApp]) -> dict[str, list[Installation]]:
