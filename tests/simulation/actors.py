@@ -51,6 +51,8 @@ class Actor:
     name: str
     crowd: Crowd
     watch: ActorClock = field(default_factory=ActorClock)
+    #: Which worker it is; empty for everybody else.
+    worker_id: str = ""
     is_frozen: bool = False
     is_dead: bool = False
     #: What it is about, for the record and the invariants: ``unlock ws-…``.

@@ -59,7 +59,9 @@ from tests.simulation.terraform import Machine, Spawner, World
 
 VERSION = "1.11.4"
 #: What a person does and what goes wrong in one history, and how many steps it may take at most.
-DEEDS, FAULTS, STEPS = 5, 4, 400
+DEEDS, FAULTS, STEPS = 6, 4, 400
+#: How often at a step.
+ACTS, STRIKES = 0.08, 0.03
 #: Chores about commits and checks, of which there are none here.
 IDLE = {
     "look for what GitHub did not tell",
@@ -245,6 +247,10 @@ class SimulatedWorker(Worker):
         self._stop()
 
 
+def worker_id(machine: Machine) -> str:
+    return f"wrk-{machine.name}"
+
+
 class History:
     def __init__(self, made: Stage, seed: int, *, long: int = 1) -> None:
         self.seed, self._stage, self._chance = seed, made, Random(seed)
@@ -308,12 +314,13 @@ class History:
     async def _go(self) -> None:
         for _ in range(self._most):
             await self._quiet()
-            if not (self._deeds or self._faults):
+            at_work = self._at_work()
+            if not self._deeds and not (self._faults and at_work):
                 return
             roll = self._chance.random()
-            if roll < 0.05 and self._deeds:
+            if roll < ACTS and self._deeds:
                 self._someone_acts()
-            elif roll < 0.06 and self._faults:
+            elif roll < ACTS + STRIKES and self._faults and (at_work or self._chance.random() < 0.1):
                 self._something_happens()
             else:
                 self._someone_goes_on()
@@ -330,7 +337,8 @@ class History:
         if changed:
             self.sight = await look(self._stage.looks, self.sight, changed)
             changed.clear()
-            self._watchman.look(self.sight, self._last.doing if self._last else "")
+            doing, worker = (self._last.doing, self._last.worker_id) if self._last else ("", "")
+            self._watchman.look(self.sight, doing, worker)
 
     def _fetch_errors(self) -> None:
         for actor in [person.actor for person in self._people] + [
@@ -388,6 +396,7 @@ class History:
         what = self._chance.choice(
             (
                 self._kill_worker,
+                self._lose_worker,
                 self._freeze,
                 self._thaw,
                 self._kill_supervisor,
@@ -398,12 +407,37 @@ class History:
         )
         what()
 
+    def _one_machine(self) -> Machine:
+        """Mostly one that is at work: what strikes an idle one breaks little."""
+        at_work = self._at_work()
+        return self._chance.choices(self._machines, [4 if worker_id(one) in at_work else 1 for one in self._machines])[
+            0
+        ]
+
+    def _at_work(self) -> set[str]:
+        """The workers that have jobs."""
+        return {job.worker_id for job in self.sight.jobs.values() if job.closed_at is None and job.worker_id}
+
     def _kill_worker(self) -> None:
-        machine = self._chance.choice(self._machines)
+        machine = self._one_machine()
         if machine.worker is not None:
             self._note(machine.worker.name, "is killed")
             machine.worker.die()
             self._bury(machine)
+
+    def _lose_worker(self) -> None:
+        """One that never comes back; with its machine, or so that its applies go on without it."""
+        machine = self._one_machine()
+        if any(one.is_lost for one in self._machines):
+            return
+        machine.is_lost = True
+        self._note(machine.name, "is lost for good")
+        if machine.worker is not None:
+            machine.worker.die()
+            self._bury(machine)
+        if self._chance.random() < 0.5:
+            for supervisor in machine.living:
+                supervisor.die()
 
     def _bury(self, machine: Machine) -> None:
         """Plans go down with their worker; it starts again on the same directory after a while."""
@@ -415,12 +449,13 @@ class History:
         for supervisor in machine.living:
             if not supervisor.is_apply:
                 supervisor.die()
-        loop().call_later(self._chance.choice((1, 5, 40, 120)), self._start, machine)
+        loop().call_later(self._chance.choice((1, 5, 40)), self._start, machine)
 
     def _start(self, machine: Machine) -> None:
-        if machine.worker is not None or self._crowd.is_over:
+        if machine.worker is not None or machine.is_lost or self._crowd.is_over:
             return
         life = self._actor(f"{machine.name}-{self._chance.randint(10, 99)}")
+        life.worker_id = worker_id(machine)
         life.watch.began = self._chance.uniform(0, 1000)
         machine.worker = life
         machine.directory.mkdir(parents=True, exist_ok=True)
@@ -429,11 +464,11 @@ class History:
         found = {f"terraform/{VERSION}": Release("terraform", VERSION, Path("/usr/bin/true"))}
         station = Station(
             settings=settings,
-            worker_id=f"wrk-{machine.name}",
+            worker_id=life.worker_id,
             name=machine.name,
             spawner=Spawner(machine, life),  # type: ignore[arg-type]
             releases=found,
-            toolbox=Toolbox(settings, found, f"wrk-{machine.name}"),
+            toolbox=Toolbox(settings, found, life.worker_id),
         )
         worker = SimulatedWorker(station, life, self._words, self._chance)
         self._workers[machine] = worker
@@ -453,11 +488,11 @@ class History:
         life.die()
 
     def _freeze(self) -> None:
-        machine = self._chance.choice(self._machines)
+        machine = self._one_machine()
         if machine.worker is not None and not machine.worker.is_frozen:
             self._note(machine.worker.name, "freezes")
             machine.worker.freeze()
-            loop().call_later(self._chance.choice((3, 12, 30, 90)), machine.worker.thaw)
+            loop().call_later(self._chance.choice((3, 12, 30)), machine.worker.thaw)
 
     def _thaw(self) -> None:
         for machine in self._machines:
@@ -500,9 +535,6 @@ class History:
         """Nothing fails any more; time goes on until nothing is left to do."""
         self._has_faults, self._words.is_lossy, self._world.has_trouble = False, False, False
         self._streams.is_away = self._objects.is_away = False
-        self._thaw()
-        for machine in self._machines:
-            self._start(machine)
         deadline = loop().now + CONVERGES
         while loop().now < deadline:
             await self._quiet()
@@ -510,11 +542,15 @@ class History:
             if ready:
                 self._let(ready[0])
                 continue
-            if not self._is_anyone_busy() and not invariants.unsettled(self.sight):
+            if not self._is_anyone_away() and not self._is_anyone_busy() and not invariants.unsettled(self.sight):
                 return
             loop().let_time_pass(10)
         left = invariants.unsettled(self.sight) or ["somebody is still busy"]
         raise Broken(f"{CONVERGES:.0f} s after the last fault {'; '.join(left)}")
+
+    def _is_anyone_away(self) -> bool:
+        """Whether a worker is still to come back, or to thaw: with claims that may be stale."""
+        return any(not one.is_lost if one.worker is None else one.worker.is_frozen for one in self._machines)
 
     def _is_anyone_busy(self) -> bool:
         return any(person.actor.is_busy for person in self._people) or any(one.living for one in self._machines)
@@ -563,7 +599,9 @@ class History:
             invariants.require(whole.endswith(b"\x03"), f"the log of {phase_id} has no end: {whole!r}")
             done = self._world.applied.get(phase.run_id) if phase_id.startswith("apply") else None
             run = self.sight.runs[phase.run_id]
-            if done is not None and run.force_canceled_at is None and "lost" not in (run.failure or ""):
+            if done is None or done.is_gone_with_its_machine(run.status):
+                continue
+            if run.force_canceled_at is None and "lost" not in (run.failure or ""):
                 invariants.require(
                     done.log in whole, f"the log of {phase_id} is {whole!r}, and lacks some of {done.log!r}"
                 )

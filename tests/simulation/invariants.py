@@ -27,13 +27,16 @@ class Watchman:
     world: World
     before: Sight = field(default_factory=Sight)
 
-    def look(self, now: Sight, doing: str) -> None:
+    def look(self, now: Sight, doing: str, worker_id: str) -> None:
+        """After a step of that worker, or of somebody who is none and was *doing* that."""
         before, self.before = self.before, now
         applies(self.world)
         is_moved = now.runs is not before.runs
         if is_moved or now.workspaces is not before.workspaces:
             locks(now)
             freed(before, now, doing)
+        if is_moved or now.phases is not before.phases:
+            held(before, now, worker_id)
         if is_moved or now.jobs is not before.jobs:
             jobs(now)
             claims(before, now)
@@ -84,6 +87,29 @@ def jobs(now: Sight) -> None:
         if running:
             found = open_jobs.get((run.id, running))
             require(found and found.worker_id is not None, f"{run.id} is {run.status} and nobody has its job")
+
+
+def held(before: Sight, now: Sight, worker_id: str) -> None:
+    """A worker moves no run, and seals no piece of a log, whose job another has."""
+    if not worker_id:
+        return
+    holders = {(job.run_id, job.phase): job.worker_id for job in before.jobs.values() if job.closed_at is None}
+    for run in now.runs.values():
+        old = before.runs.get(run.id)
+        if old is None or old.status == run.status:
+            continue
+        phase = lifecycle.running_phase(_of(old)) or lifecycle.running_phase(_of(run))
+        if phase:
+            holder = holders.get((run.id, phase))
+            require(
+                holder == worker_id, f"{worker_id} made {run.id} {run.status}, but {holder or 'nobody'} has its job"
+            )
+    for phase_id, piece in now.phases.items():
+        earlier = before.phases.get(phase_id)
+        if earlier is None or earlier.log_length == piece.log_length or earlier.log_closed_at is not None:
+            continue
+        holder = holders.get((piece.run_id, phase_id.partition("-")[0]))
+        require(holder in (None, worker_id), f"{worker_id} wrote into the log of {phase_id}, whose job {holder} has")
 
 
 def applies(world: World) -> None:
@@ -217,9 +243,9 @@ def unsettled(now: Sight) -> list[str]:
 def kept(now: Sight, world: World) -> None:
     """Every state that terraform wrote is the workspace's, or the apply's errored state."""
     for run_id, done in world.applied.items():
-        if not done.state:
-            continue
         run = now.runs[run_id]
+        if not done.state or done.is_gone_with_its_machine(run.status):
+            continue
         found = {
             version.md5
             for version in now.versions.values()

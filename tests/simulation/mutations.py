@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from app.jobs import claims, order
-from app.jobs.claims import Claimed
+from app.jobs.claims import Claimed, Watch
 from app.runs import lifecycle, moves, queue
 from app.runs.models import Run, RunEvent
 from app.storage.database import in_transaction
@@ -62,6 +62,10 @@ async def _take_whoever_has_it(worker_id: str, tools: Any) -> Claimed | None:
         return await claims._take(job, worker_id)
 
 
+async def _see_no_lease_lapse(self: Watch) -> list[claims.Job]:
+    return []
+
+
 def _in_place_of(where: Any, name: str, new: Any) -> Mutation:
     """*new* for the product's own, which it must take the place of: a call that fails would be noticed as well."""
     wanted, given = (list(signature(one).parameters) for one in (getattr(where, name), new))
@@ -77,4 +81,5 @@ MUTATIONS: dict[str, Mutation] = {
     "the youngest pending run goes first": _in_place_of(queue, "advance_within", _eldest_last),
     "a claim takes the least urgent job": _in_place_of(order, "next_line", _least_urgent),
     "a claim does not look again": _in_place_of(claims, "claim", _take_whoever_has_it),
+    "nobody ends a lapsed lease": _in_place_of(Watch, "lapsed", _see_no_lease_lapse),
 }

@@ -61,7 +61,8 @@ async def look(looks: Looks, before: Sight, changed: set[str]) -> Sight:
     now.lines = found.get("lines", now.lines)
     if "counters" in found:
         now.counters = {row.name: row.value for row in found["counters"]}
-    now.phases = now.plans | now.applies
+    if "plans" in found or "applies" in found:
+        now.phases = now.plans | now.applies
     return now
 
 

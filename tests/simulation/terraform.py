@@ -41,11 +41,16 @@ class Done:
     """What one apply did to the world, whatever became of the news of it."""
 
     workspace_id: str
+    machine: Machine
     resources: list[str] = field(default_factory=list)
     executions: int = 0
     #: MD5 of the last state terraform wrote; empty before the first.
     state: str = ""
     log: bytes = b""
+
+    def is_gone_with_its_machine(self, status: str) -> bool:
+        """Whether nobody can ask what of it was not told before; an apply that succeeded told everything."""
+        return self.machine.is_lost and status != "applied"
 
 
 @dataclass
@@ -66,6 +71,8 @@ class Machine:
     world: World
     new_actor: Callable[[str], Actor]
     worker: Actor | None = None
+    #: Whether no worker ever starts here again.
+    is_lost: bool = False
     supervisors: dict[str, Supervisor] = field(default_factory=dict)
 
     @property
@@ -258,7 +265,7 @@ class Supervisor:
 
     @property
     def _done(self) -> Done:
-        return self.world.applied.setdefault(self.run_id, Done(self.spec.workspace.id))
+        return self.world.applied.setdefault(self.run_id, Done(self.spec.workspace.id, self.machine))
 
     async def _plan(self) -> Result:
         for _ in range(self.chance.randint(1, 2)):
