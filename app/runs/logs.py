@@ -65,6 +65,9 @@ class Writer:
         """
         if self._is_open:
             return self.position > 1 and not self.is_prefaced
+        if self._claim.number > FIRST:
+            # A former holder that thaws from here on shows nothing behind what we are about to find.
+            await streams.fence(self.phase_id, self._claim.number)
         phase = await _row(self.phase_id)
         self._sealed = self.position = phase.log_length
         if self._claim.number > FIRST:
@@ -224,10 +227,11 @@ async def length(phase_id: str) -> int:
 
 async def end_abandoned() -> int:
     """Seal the logs of phases that were ended in the database and whose holder never did.  How many there were."""
-    before = clock.now() - GRACE
     count = 0
     for model in (Plan, Apply):
-        for phase in await model.filter(log_closed_at__lt=before, log_ended=False).limit(100):
+        for phase in await model.filter(log_closed_at__isnull=False, log_ended=False).limit(100):
+            if _is_within_grace(phase):
+                continue
             with suppress(Conflict):
                 await _end(phase.id, phase.log_length)
                 count += 1
@@ -241,7 +245,7 @@ async def _stored(phase_id: str, offset: int, limit: int) -> tuple[bytes, bool]:
         return await _from_segments(phase_id, offset, limit), False
     if phase.log_ended:
         return b"", True
-    if phase.log_closed_at is not None and clock.now() - phase.log_closed_at < GRACE:
+    if _is_within_grace(phase):
         return b"", False
     if phase.log_closed_at is None and not phase_status.is_phase_over(_status(phase)):
         return b"", False
@@ -249,6 +253,12 @@ async def _stored(phase_id: str, offset: int, limit: int) -> tuple[bytes, bool]:
     end = phase.log_length + len(await _unsealed(phase_id, phase.log_length))
     closing = CLOSED if end else OPENED + CLOSED
     return closing[max(offset - end, 0) :][:limit], True
+
+
+def _is_within_grace(phase: Plan | Apply) -> bool:
+    """Whether it was closed so lately that its holder may be about to seal it.  A time that is yet to come was written
+    by a clock that was ahead, and says nothing."""
+    return phase.log_closed_at is not None and abs(clock.now() - phase.log_closed_at) < GRACE
 
 
 def _status(phase: Plan | Apply) -> str:

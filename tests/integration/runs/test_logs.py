@@ -225,12 +225,12 @@ async def test_a_plan_canceled_while_it_waits_to_be_taken_up_again_has_an_end(ru
     assert await whole(run) == b"\x02begun\n\x03"
 
 
+@pytest.mark.parametrize("minutes", [-1, 60], ids=["closed a minute ago", "closed by a clock an hour ahead"])
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
-async def test_the_log_of_a_force_canceled_run_is_ended_by_a_sweep(run: Run, parts: Parts) -> None:
+async def test_the_log_of_a_force_canceled_run_is_ended_by_a_sweep(run: Run, parts: Parts, minutes: int) -> None:
     log = await writer(run)
     await log.write(b"begun\n")
-    long_ago = clock.now() - timedelta(minutes=1)
-    await Plan.filter(run_id=run.id).update(log_closed_at=long_ago)
+    await Plan.filter(run_id=run.id).update(log_closed_at=clock.now() + timedelta(minutes=minutes))
     assert await whole(run) == b"\x02begun\n\x03"
     await logs.end_abandoned()
     assert (await Plan.get(run_id=run.id)).log_ended
@@ -250,6 +250,19 @@ async def test_a_log_that_was_closed_by_a_holder_who_died_then_is_closed_for_its
     await second.close()
     assert await whole(run) == b"\x02" + TEXT + b"\x03"
     assert await claims.close(claimed.claim)
+
+
+async def test_who_thaws_after_another_took_its_log_over_shows_nothing(run: Run) -> None:
+    frozen = await writer(run)
+    await frozen.write(b"begun\n")
+    [claimed] = await claims.take_over(frozen._claim.worker_id)
+    successor = Writer(ids.plan_id(run.id), run.organization_id, claimed.claim)
+    await successor.open()
+    with pytest.raises(Lost):
+        await frozen.write(b"thawed\n")
+    await successor.write(b"again\n")
+    await successor.close()
+    assert await whole(run) == b"\x02begun\nagain\n\x03"
 
 
 async def test_who_thaws_while_its_log_is_ended_writes_nothing_behind_the_end(
