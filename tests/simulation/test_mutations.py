@@ -11,7 +11,7 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.running import simulate
 
 #: Within so many histories; most take a handful.
-WITHIN = 100
+WITHIN = 150
 
 
 @pytest.fixture(scope="module")
