@@ -73,8 +73,8 @@ async def test_metrics_are_for_this_machine_and_who_has_the_token(opened: Settin
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_metrics_and_logs_know_routes_and_no_paths(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    await client.get("/workspaces/ws-some-secret-path")
-    await client.get("//v1/object/some.secret.1.token")
+    await client.get("/workspaces/ws-some-hidden-path")
+    await client.get("//v1/object/some.hidden.1.token")
     shown = (await client.get("//metrics")).text + capsys.readouterr().out
     assert "/api/v2/workspaces/{id}" in shown
-    assert "secret" not in shown
+    assert "hidden" not in shown
