@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -37,6 +37,8 @@ LINGER_SECONDS = 300
 GRACE = timedelta(seconds=5)
 #: The claim before which nobody can have written.
 FIRST = 1
+#: What is later than this is not null, said so that an index finds it.
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 #: Later than every claim.
 _NOBODY = 2**31
 
@@ -229,7 +231,7 @@ async def end_abandoned() -> int:
     """Seal the logs of phases that were ended in the database and whose holder never did.  How many there were."""
     count = 0
     for model in (Plan, Apply):
-        for phase in await model.filter(log_closed_at__isnull=False, log_ended=False).limit(100):
+        for phase in await model.filter(log_closed_at__gt=_BEFORE_ALL, log_ended=False).limit(100):
             if _is_within_grace(phase):
                 continue
             with suppress(Conflict):
