@@ -68,7 +68,7 @@ cover: dev ## Run every test and show which lines none of them reaches
 	@$(PYTEST) --cov --cov-report=term-missing $(ARGS)
 
 bench: dev ## Measure, each figure beside its comparison
-	@$(PY) -m bench.table $(ARGS)
+	@$(PY) -m bench $(ARGS)
 
 check: lint layers names types fresh ## Format, lint, types, import rules, fresh docs; changes nothing
 
