@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from tortoise.exceptions import IntegrityError
 
 from app import clock, ids
+from app.errors import NotFound
 from app.storage import crypto
 from app.storage.database import in_transaction
 from github_app.models import Delivery, DeliveryBody, GitHubApp
@@ -70,13 +71,17 @@ async def forget_old() -> int:
     for app_id in await GitHubApp.all().values_list("id", flat=True):
         old = Delivery.filter(app_id=app_id, received_at__lt=clock.now() - KEPT).exclude(state=RECEIVED)
         chosen = await old.order_by("received_at", "id").limit(AT_ONCE).values_list("id", flat=True)
-        await Delivery.filter(id__in=list(chosen)).delete()
+        # Not one that somebody has let be processed again since.
+        await Delivery.filter(id__in=list(chosen)).exclude(state=RECEIVED).delete()
         forgotten += len(chosen)
     return forgotten
 
 
 async def body_of(delivery: Delivery) -> bytes:
-    kept = await DeliveryBody.get(delivery_id=delivery.id)
+    """Raises NotFound if the delivery was forgotten meanwhile."""
+    kept = await DeliveryBody.get_or_none(delivery_id=delivery.id)
+    if kept is None:
+        raise NotFound("The delivery came more than thirty days ago and is not kept any more.")
     return await _elsewhere(len(kept.sealed_body), _unpacked, kept)
 
 

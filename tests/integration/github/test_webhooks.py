@@ -14,7 +14,7 @@ import pytest
 
 from app import clock
 from app.access.actors import SYSTEM
-from app.errors import Invalid
+from app.errors import Invalid, NotFound
 from app.secret import Secret
 from github_app import apps, inbox, signatures, webhooks
 from github_app.models import Delivery, DeliveryBody, GitHubApp
@@ -86,6 +86,14 @@ async def test_what_has_ended_goes_after_a_month_and_what_waits_does_not(
     assert [await inbox.forget_old() for _ in range(3)] == [1, 1, 0]
     assert {delivery.state for delivery in await Delivery.all()} == {"received", "ignored"}
     assert await DeliveryBody.all().count() == 2
+
+
+async def test_a_delivery_that_was_just_forgotten_is_not_found(anonymous: Client, app: GitHubApp) -> None:
+    await deliver(anonymous, app)
+    shown = await Delivery.get()
+    await Delivery.all().delete()
+    with pytest.raises(NotFound, match="not kept any more"):
+        await inbox.body_of(shown)
 
 
 @pytest.mark.parametrize(
