@@ -90,6 +90,11 @@ def variables(values: Iterable[Value], root: Path, names: Iterable[str]) -> Laid
         if not _IDENTIFIER.match(value.key):
             remarks.append(f"The variable {value.key!r} is left out: Terraform knows no such name.")
             continue
+        if not value.value.reveal():
+            raise Invalid(
+                f"The variable {value.key} ({value.source}) is HCL and has no value yet. Give it one; empty text is"
+                ' written "", with the quotes.'
+            )
         if not is_expression(value.value.reveal()):
             raise Invalid(
                 f"The value of the variable {value.key} ({value.source}) is HCL and no single expression of"

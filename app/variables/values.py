@@ -180,8 +180,14 @@ def _check_value(variable: Kept, value: Secret[str]) -> None:
     _check_fits(variable, plain)
     if b"\0" in plain:
         raise Invalid("The value of a variable cannot hold a NUL character.", field="value")
-    if variable.hcl and variable.category == "terraform" and plain:
+    if variable.hcl and variable.category == "terraform" and not _waits(variable, plain):
         _check_expression(variable.key, value)
+
+
+def _waits(variable: Kept, plain: bytes) -> bool:
+    """Whether the value is still to come: a sensitive variable is often made by one who does not know it.  The tfe
+    provider sends an empty value then; a run that needs the variable says that it has none."""
+    return variable.sensitive and not plain
 
 
 def _check_fits(variable: Kept, plain: bytes) -> None:
@@ -197,6 +203,12 @@ def _check_fits(variable: Kept, plain: bytes) -> None:
 def _check_expression(key: str, value: Secret[str], *, field: str = "value") -> None:
     """Raise Invalid if what is to be written as HCL behind *key* would say more than the value of *key*, or nothing
     that Terraform takes as one."""
+    if not value.reveal():
+        raise Invalid(
+            f'The value of {key} is empty, which is no expression of Terraform\'s language. Empty text is written "",'
+            " with the quotes.",
+            field=field,
+        )
     if not is_expression(value.reveal()):
         raise Invalid(
             f"The value of {key} is no single expression of Terraform's language. Put a text into quotes, or send it"

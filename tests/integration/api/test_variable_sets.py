@@ -118,6 +118,7 @@ async def test_its_variables_are_made_shown_changed_and_deleted(client: Client) 
     assert related["varset"]["data"] == related["configurable"]["data"] == {"type": "varsets", "id": made}
     assert attributes(await client.patch(f"{path}/{id}", document("vars", {"value": "1"})))["value"] == "1"
     assert error(await client.post(path, variable("region")))["detail"] == "Key has already been taken."
+    assert pointer(await client.post(path, variable("zones", "", hcl=True))) == "/data/attributes/value"
     await put(client, made, "region", "x", category="env")
     listed = await client.get(path)
     assert [one["attributes"]["category"] for one in listed.json()["data"]] == ["env", "terraform"]

@@ -120,6 +120,10 @@ async def test_what_is_wrong_is_422_by_name(client: Client, path: str) -> None:
     for attribute, value in WRONG:
         response = await client.post(path, variable(**{attribute: value}))
         assert pointer(response) == f"/data/attributes/{attribute}", (attribute, str(value)[:20])
+    for nothing in ("", None, " ", "\n", "# c"):
+        assert pointer(await client.post(path, variable(value=nothing, hcl=True))) == "/data/attributes/value", nothing
+    unsaid = document("vars", {"key": "region", "category": "terraform", "hcl": True})
+    assert "is empty" in error(await client.post(path, unsaid))["detail"]
     smuggler = variable(value="1\nregion = 2", hcl=True)
     assert pointer(await client.post(path, smuggler)) == "/data/attributes/value"
     for computed in ('file("/etc/passwd")', "hello", '"${var.other}"'):
@@ -187,6 +191,24 @@ async def test_a_value_may_be_left_out_and_emptied(client: Client, path: str) ->
     one = f"{path}/{made.json()['data']['id']}"
     assert attributes(await client.patch(one, document("vars", {"value": "x"})))["value"] == "x"
     assert attributes(await client.patch(one, document("vars", {"value": None})))["value"] == ""
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_an_expression_is_emptied_only_where_it_is_secret_and_still_to_come(client: Client, path: str) -> None:
+    plain = await client.post(path, variable("plain", "[1]", hcl=True))
+    for change in ({"value": ""}, {"value": None}):
+        response = await client.patch(f"{path}/{plain.json()['data']['id']}", document("vars", change))
+        assert pointer(response) == "/data/attributes/value"
+    empty = await client.post(path, variable("empty", ""))
+    turned = await client.patch(f"{path}/{empty.json()['data']['id']}", document("vars", {"hcl": True}))
+    assert "is empty" in error(turned)["detail"]
+    secret = {"category": "terraform", "hcl": True, "sensitive": True}
+    for key, given in (("unsaid", {}), ("nothing", {"value": ""})):  # as a person does, as the tfe provider does
+        made = await client.post(path, document("vars", {"key": key, **secret, **given}))
+        assert made.status_code == 201, made.text
+        one = f"{path}/{made.json()['data']['id']}"
+        assert pointer(await client.patch(one, document("vars", {"value": "a b"}))) == "/data/attributes/value"
+        assert (await client.patch(one, document("vars", {"value": '"known"'}))).status_code == 200
 
 
 async def test_several_change_together_or_not_at_all(client: Client, path: str, workspace: Workspace) -> None:

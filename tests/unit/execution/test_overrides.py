@@ -116,3 +116,10 @@ def test_an_expression_that_would_define_another_variable_stops_the_run(tmp_path
     place = root(tmp_path, main__tf='variable "a" {}\nvariable "b" {}\n')
     with pytest.raises(Invalid, match="no single expression"):
         overrides.variables([value("a", "1\nb = 2", hcl=True)], place, [])
+
+
+def test_an_expression_that_is_still_to_come_stops_the_runs_that_declare_it(tmp_path: Path) -> None:
+    place = root(tmp_path, main__tf='variable "a" {}\n')
+    with pytest.raises(Invalid, match=r"a \(workspace\) is HCL and has no value yet"):
+        overrides.variables([value("a", "", hcl=True)], place, [])
+    assert overrides.variables([value("other", "", hcl=True)], place, []).files == {}
