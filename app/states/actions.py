@@ -160,7 +160,7 @@ async def recover(workspace: Workspace, run_id: str, chunks: AsyncIterable[bytes
     lock.  Raises Conflict (it does not), Invalid (it is no state); nothing is kept then."""
     async with arrival.taken_in(workspace, chunks) as (stored, contents):
         succession.check_lineage(contents.lineage)
-        new = NewState(serial=contents.serial or 0, md5=stored.md5, lineage=contents.lineage)
+        new = NewState(serial=contents.serial, md5=stored.md5, lineage=contents.lineage)
         async with in_transaction():
             workspace = await arrival.locked(workspace.id)
             if succession.is_others(workspace, run_id):

@@ -58,7 +58,7 @@ async def announce(
 ) -> StateVersion:
     before = await current_of(workspace)
     if not forced:
-        succession.require_successor(before, new.serial, new.lineage)
+        succession.require_successor(before, new.serial, new.lineage or None)
     return await StateVersion.create(
         id=ids.new("state_version"),
         workspace_id=workspace.id,

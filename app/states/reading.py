@@ -1,7 +1,8 @@
 """A state file read as it streams by: what it says of itself, its outputs, how many of each resource.
 
 Nothing is held but that: a state of a gigabyte costs no more memory than its outputs.  Knows the formats of Terraform
-0.12 and later (version 4) and of 0.11 (version 3); of any other it tells what it recognises.
+0.12 and later (version 4) and of 0.11 (version 3), and what OpenTofu writes where it encrypts states: serial and
+lineage in clear, all else sealed.  Anything else is no state: nothing could be planned on it.
 
 To read outputs and resources takes several times as long as to see that the whole is JSON and what its head says.  Who
 is not to wait for it names a length from which on only that is done.
@@ -9,18 +10,20 @@ is not to wait for it names a length from which on only that is done.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import ijson
 
 from app.errors import Invalid
+from app.states.json_stream import Event, JsonStream, NotJson
 from app.states.values import DEEPEST, json_text, too_deep
 
 _OPENING = {"start_map", "start_array"}
 _CLOSING = {"end_map", "end_array"}
-_HEADER = {"version", "serial", "lineage", "terraform_version"}
+_HEADER = {"version", "serial", "lineage", "terraform_version", "encryption_version", "encrypted_data"}
+FORMATS = (3, 4)
 #: Below what outputs lie, in either format.
 _OUTPUTS = {"outputs", "modules"}
 
@@ -48,7 +51,6 @@ class Resource:
 #: How many resources are listed by name; of more, only the tallies tell.
 MOST_LISTED = 10_000
 MOST_NAME = 1024
-MOST_VERSION = 2**31 - 1
 MOST_SERIAL = 2**63 - 1
 
 Tally = dict[str, dict[str, int]]
@@ -56,14 +58,14 @@ Tally = dict[str, dict[str, int]]
 
 @dataclass(slots=True)
 class Contents:
-    """`is_whole` is False where only the head was read.
+    """`is_whole` is False where only the head was read; `version` is None where the state is encrypted.
 
     `modules` and `providers` say how many instances of each type there are; `resources` names the first of them.
     """
 
     is_whole: bool = True
     version: int | None = None
-    serial: int | None = None
+    serial: int = 0
     lineage: str = ""
     terraform_version: str | None = None
     outputs: list[Output] = field(default_factory=list)
@@ -85,94 +87,42 @@ class Contents:
             of[kind] = of.get(kind, 0) + resource.count
 
 
-LONG_NUMBER = 4000
-_TWO_DIGITS = re.compile(rb"[0-9]{2}")
-_LONG_NUMBER = re.compile(rb"[:,\[\s]-?[0-9]{%d}" % LONG_NUMBER)
-
-
 class StateReader:
-    """Feed it the bytes; `finish` gives the `Contents`.  Both raise Invalid if it is not JSON of the right shape."""
+    """Feed it the bytes; `finish` gives the `Contents`.  Both raise Invalid if it is no state that Terraform writes."""
 
     def __init__(self, whole_up_to: int | None = None) -> None:
         self._walker = _Walker()
-        self._events = _Events()
-        self._parser = ijson.basic_parse_coro(self._events, use_float=False)
+        self._json = JsonStream()
         self._whole_up_to = whole_up_to
         self._fed = 0
-        self._before = b" "  # the end of what was fed last, so that no number hides across a border
 
     def feed(self, chunk: bytes) -> None:
-        if not chunk:
-            return  # to the parser that would be the end
         self._fed += len(chunk)
-        self._refuse_long_numbers(chunk)
         if self._whole_up_to is not None and self._fed > self._whole_up_to:
             self._walker.read_head_only()
-        try:
-            self._parser.send(chunk)
-            self._walker.walk(self._events.taken())
-        except ijson.JSONError as error:
-            raise _not_a_state(_reason(error)) from None
-        except UnicodeError:
-            raise _not_a_state("a text in it is not Unicode") from None
-
-    def _refuse_long_numbers(self, chunk: bytes) -> None:
-        """The parser's C code crashes on an integer that Python would not read (more than 4300 digits).
-
-        A run of so many digits shows in samples taken of every so many bytes, which cost nothing.
-        """
-        seen = self._before + chunk
-        if _TWO_DIGITS.search(seen[:: LONG_NUMBER // 2]) and _LONG_NUMBER.search(seen):
-            raise _not_a_state(f"it has a number of more than {LONG_NUMBER} digits")
-        self._before = seen[-LONG_NUMBER - 2 :]
+        self._walk(lambda: self._json.feed(chunk))
 
     def finish(self) -> Contents:
-        try:
-            self._parser.close()
-            self._walker.walk(self._events.taken())
-        except ijson.JSONError:
-            raise _not_a_state("it ends in the middle" if self._fed else "it is empty") from None
-        if not self._walker.is_object:
-            raise _not_a_state("its top level is not an object")
+        self._walk(self._json.finish)
         return self._walker.contents()
 
-
-#: How the parser's words begin where a value should be.
-_NO_VALUE = ("invalid char in", "invalid string in", "malformed number")
-
-
-def _reason(error: Exception) -> str:
-    """The parser's, without the piece of the state that it shows below."""
-    said = error.args[0] if error.args else ""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    what = text.partition("\n")[0].rstrip(". ").rpartition("error: ")[2]
-    if what.startswith(_NO_VALUE):
-        return "something in it is no value of JSON, which knows no NaN and no Infinity"
-    return f"it is no JSON ({what})" if what else "it is no JSON"
+    def _walk(self, step: Callable[[], list[Event]]) -> None:
+        try:
+            events = step()
+        except NotJson as error:
+            raise _not_a_state(error.why) from None
+        self._walker.walk(events)
 
 
 def _not_a_state(why: str) -> Invalid:
     return Invalid(f"This is not a Terraform state: {why}.", field="state")
 
 
-class _Events:
-    """What the parser has met, collected without running any Python of ours for each event."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[str, Any]] = []
-        self.send = self._events.append
-
-    def taken(self) -> list[tuple[str, Any]]:
-        events = self._events[:]
-        self._events.clear()
-        return events
-
-
 class _Walker:
     """Takes the parser's events one by one; collects what is wanted and steps over all else."""
 
     def __init__(self) -> None:
-        self.is_object = False
+        self._is_object = False
         self._is_whole = True
         self._depth = 0
         self._key: Any = None  # at the top level; only where the head alone is read
@@ -201,7 +151,9 @@ class _Walker:
         for event, value in events:
             if event in _OPENING:
                 if depth == 0:
-                    self.is_object = event == "start_map"
+                    self._is_object = event == "start_map"
+                elif depth == 1:
+                    self._read_head(event, None)
                 depth += 1
                 if depth > DEEPEST and self._key in _OUTPUTS:
                     raise too_deep()
@@ -226,7 +178,9 @@ class _Walker:
             return
         if event in _OPENING:
             if not path:
-                self.is_object = event == "start_map"
+                self._is_object = event == "start_map"
+            elif len(path) == 1 and path[0] in _HEADER:
+                self._header[path[0]] = None
             self._open(event, value)
             path.append(None)
         elif event in _CLOSING:
@@ -277,12 +231,41 @@ class _Walker:
         self._contents.count(Resource("root", mode, kind, name, "", 1))
 
     def contents(self) -> Contents:
+        if not self._is_object:
+            raise _not_a_state("its top level is not an object")
         contents, header = self._contents, self._header
-        contents.version = _integer("version", header.get("version"), MOST_VERSION)
-        contents.serial = _integer("serial", header.get("serial"), MOST_SERIAL)
-        contents.lineage = str(header.get("lineage") or "")
+        contents.version = _version(header)
+        contents.serial = _serial(header.get("serial"))
+        contents.lineage = _lineage(header.get("lineage"))
         contents.terraform_version = _line(header.get("terraform_version"), 64) or None
         return contents
+
+
+def _version(header: dict[str, Any]) -> int | None:
+    version = header.get("version")
+    if _is_integer(version) and version in FORMATS:
+        return int(version)
+    sealed = (header.get("encryption_version"), header.get("encrypted_data"))
+    if "version" not in header and all(isinstance(one, str) and one for one in sealed):
+        return None
+    raise _not_a_state("its version is not 4, nor 3 as Terraform 0.11 writes it")
+
+
+def _serial(value: Any) -> int:
+    if not _is_integer(value) or not 0 <= value <= MOST_SERIAL:
+        raise _not_a_state(f"its serial is not a whole number from 0 to {MOST_SERIAL}")
+    return int(value)
+
+
+def _lineage(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _not_a_state("its lineage is not a text")
+    return value
+
+
+def _is_integer(value: Any) -> bool:
+    """As Terraform reads one: what has a fraction or an exponent is a Decimal here, and none to it."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _resource(raw: dict[str, Any]) -> Resource:
@@ -294,15 +277,6 @@ def _resource(raw: dict[str, Any]) -> Resource:
         provider=_line(raw.get("provider"), MOST_NAME),
         count=raw["count"],
     )
-
-
-def _integer(name: str, value: Any, most: int) -> int | None:
-    if value is None or isinstance(value, (bool, str)):
-        return None
-    # Compared before it is made whole: a Decimal's exponent may stand for more digits than there is memory.
-    if not 0 <= value <= most or value != int(value):
-        raise _not_a_state(f"its {name} is not a number from 0 to {most}")
-    return int(value)
 
 
 def _line(value: Any, most: int) -> str:

@@ -39,9 +39,9 @@ def check_contents(version: StateVersion, stored: StoredObject, contents: Conten
             f"The bytes that came have the MD5 {stored.md5}, not {version.md5} as announced. Send them again.",
             field="md5",
         )
-    if contents.serial is not None and contents.serial != version.serial:
+    if contents.serial != version.serial:
         raise Invalid(f"The state says serial {contents.serial}, the request {version.serial}.", field="serial")
-    if version.lineage and contents.lineage and contents.lineage != version.lineage:
+    if version.lineage and contents.lineage != version.lineage:
         raise Invalid("The state's lineage is not the one the request names.", field="lineage")
 
 
@@ -60,14 +60,17 @@ def require_lock(actor: Actor, workspace: Workspace) -> None:
     raise Conflict("A state is written only by whoever holds the workspace's lock. Lock the workspace first.")
 
 
-def require_successor(now: StateVersion | None, serial: int, lineage: str) -> None:
-    """Raise Conflict unless a state of that serial and lineage may follow the current one."""
+def require_successor(now: StateVersion | None, serial: int, lineage: str | None) -> None:
+    """Raise Conflict unless a state of that serial and lineage may follow the current one.
+
+    *lineage* is None where it is not said yet; an empty one follows nothing but an empty one.
+    """
     if now is None:
         return
-    if lineage and now.lineage and lineage != now.lineage:
+    if lineage is not None and now.lineage and lineage != now.lineage:
         raise Conflict(
-            f"The state's lineage {lineage} is not that of the current one, {now.lineage}. It belongs to something"
-            " else; `terraform state push -force` takes it all the same."
+            f"The state's lineage {lineage or '(none)'} is not that of the current one, {now.lineage}. It belongs to"
+            " something else; `terraform state push -force` takes it all the same."
         )
     if serial <= now.serial:
         raise Conflict(

@@ -42,22 +42,29 @@ class WorkspaceState:
         """Lay the current state where terraform looks for it; an empty directory if there is none."""
         place = Path(self._spec.directories.state, self._relative)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = self._patiently(self._current, self._spec.limits.read_seconds)
+        base = self._patiently(self._current, self._spec.limits.read_seconds)
         expected = self._spec.state_version
         if expected is not None and expected != (self._base_version or ""):
             raise StateUnavailable(
                 f"The plan was made on state version {expected or 'none'}, and the current one is now "
                 f"{self._base_version or 'none'}: plan again."
             )
-        if data:
-            self._base = State.parse(data)
+        if base is not None:
+            self._base = base
             with open(place, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                file.write(data)
+                file.write(base.data)
 
-    def _current(self) -> bytes:
+    def _current(self) -> State | None:
         version = self._api.current_state(self._spec.workspace.id)
         self._base_version = version.id if version else None
-        return self._api.download(version, limit=self._spec.limits.document) if version else b""
+        data = self._api.download(version, limit=self._spec.limits.document) if version else b""
+        try:
+            return State.parse(data) if data else None
+        except Unreadable as error:
+            raise StateUnavailable(
+                f"The workspace's current state, {self._base_version}, is no Terraform state: {error}. Go back to an"
+                " earlier state version, or send a right one with a higher serial."
+            ) from error
 
     def _patiently(self, call: Callable[[], T], seconds: float) -> T:
         deadline = time.monotonic() + seconds
@@ -68,7 +75,7 @@ class WorkspaceState:
                 if time.monotonic() + pause > deadline or self._stop.interrupted:
                     raise StateUnavailable(f"The workspace's state cannot be read. {error}") from error
                 self._stop.wait(pause)
-            except (TokenRefused, Declined, Unreadable, ValueError) as error:
+            except (TokenRefused, Declined, ValueError) as error:
                 raise StateUnavailable(f"The workspace's state cannot be read. {error}") from error
         raise AssertionError("there is always another pause")
 

@@ -25,7 +25,7 @@ _SERIAL = re.compile(rb'\{\s*"version": \d+,\s*"terraform_version": "[^"]*",\s*"
 
 
 class Unreadable(Exception):
-    """The bytes are not a whole state."""
+    """The bytes are not a whole state; says why, to go on where a colon ends."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ class State:
         try:
             document = json.loads(data)
             return cls(data, int(document["serial"]), str(document.get("lineage", "")))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Unreadable(f"this is not a state: {error}") from None
+        except (json.JSONDecodeError, UnicodeError, RecursionError):
+            raise Unreadable("it is no JSON") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            raise Unreadable("it has no serial") from None
 
 
 def state_path(workspace: str) -> str:

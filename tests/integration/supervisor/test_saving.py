@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from app.supervisor.client import Phase, Spawner
 from app.supervisor.spec import Limits
 from app.supervisor.statefile import State
-from tests.integration.supervisor.fake_api import FakeApi
+from tests.integration.supervisor.fake_api import FakeApi, Version
 from tests.integration.supervisor.place import Place
 from tests.integration.supervisor.watching import ended, log, until, until_log_says
 
@@ -146,6 +147,16 @@ async def test_without_the_state_no_phase_begins(place: Place, api: FakeApi, spa
     result = await ended(phase := await spawner.launch(spec, outlives_worker=False))
     assert (result.outcome, result.reason, result.steps) == ("errored", "state", ())
     assert "The workspace's state cannot be read. Stateroom answered 503: away" in log(phase.control)
+
+
+@pytest.mark.parametrize(("data", "why"), [(b'{"a": 1}', "it has no serial"), (b"torn {", "it is no JSON")])
+async def test_a_current_state_that_is_none_ends_the_phase_and_says_so(
+    data: bytes, why: str, place: Place, api: FakeApi, spawner: Spawner
+) -> None:
+    api.versions.append(Version("sv-odd", 1, "", hashlib.md5(data).hexdigest(), False, data))
+    result = await ended(phase := await spawner.launch(place.spec("plan", PAUSED), outlives_worker=False))
+    assert (result.outcome, result.reason, result.steps) == ("errored", "state", ())
+    assert f"The workspace's current state, sv-odd, is no Terraform state: {why}. Go back" in log(phase.control)
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])

@@ -37,6 +37,9 @@ STATE: dict[str, Any] = {
 }
 
 
+HEAD: dict[str, Any] = {"version": 4, "serial": 1, "lineage": "5b0d"}
+
+
 def read(content: bytes, step: int = 10**6) -> Contents:
     reader = StateReader()
     for at in range(0, len(content), step):
@@ -93,6 +96,66 @@ def test_a_number_that_is_none_is_named(number: str) -> None:
         read(b'{"version": 4, "outputs": {"x": {"value": %s, "type": "number"}}}' % number.encode())
 
 
+@pytest.mark.parametrize("content", [b"hello", b"\0\1", b"zzz", b"<html>", b"\x1f\x8b\x08"])
+def test_what_never_began_as_json_is_not_told_of_its_numbers(content: bytes) -> None:
+    with pytest.raises(Invalid, match="it does not begin as JSON does"):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"version": None}, "version"),
+        ({"version": 99}, "version"),
+        ({"version": 2}, "version"),
+        ({"version": "4"}, "version"),
+        ({"version": True}, "version"),
+        ({"version": 4.0}, "version"),
+        ({"version": {"version": 4}}, "version"),
+        ({"version": 99, "encryption_version": "v0", "encrypted_data": "c2VhbGVk"}, "version"),
+        ({"version": None, "encryption_version": "v0", "encrypted_data": {}}, "version"),
+        ({"serial": None}, "serial"),
+        ({"serial": "1"}, "serial"),
+        ({"serial": -1}, "serial"),
+        ({"serial": 1.0}, "serial"),
+        ({"serial": True}, "serial"),
+        ({"serial": 2**63}, "serial"),
+        ({"serial": [1]}, "serial"),
+        ({"lineage": None}, "lineage"),
+        ({"lineage": 7}, "lineage"),
+        ({"lineage": {}}, "lineage"),
+    ],
+)
+@pytest.mark.parametrize("whole_up_to", [None, 0])
+def test_json_that_no_terraform_could_read_as_a_state_is_refused(
+    changes: dict[str, Any], what: str, whole_up_to: int | None
+) -> None:
+    """A plan that began from it could only fail."""
+    document = {**HEAD, **changes}
+    for absent in [{name: value for name, value in document.items() if value is not None}, document]:
+        reader = StateReader(whole_up_to)
+        reader.feed(json.dumps(absent).encode())
+        with pytest.raises(Invalid, match=f"not a Terraform state: its {what} is not"):
+            reader.finish()
+
+
+def test_a_name_that_comes_twice_counts_as_terraform_reads_it() -> None:
+    assert read(b'{"version": 99, "serial": 1, "lineage": "l", "version": 4}').version == 4
+    with pytest.raises(Invalid, match="serial"):
+        read(b'{"version": 4, "serial": 1, "lineage": "l", "serial": {}}')
+
+
+@pytest.mark.parametrize("whole_up_to", [None, 0])
+def test_a_state_that_opentofu_encrypted_is_one(whole_up_to: int | None) -> None:
+    """Serial and lineage stand in clear, for servers like this one; there is no version."""
+    sealed = {"serial": 3, "lineage": "5b0d", "meta": {"key_provider.pbkdf2.a": "eyJzYWx0IjoiIn0="},
+              "encrypted_data": "c2VhbGVk", "encryption_version": "v0"}  # fmt: skip
+    reader = StateReader(whole_up_to)
+    reader.feed(json.dumps(sealed).encode())
+    contents = reader.finish()
+    assert (contents.version, contents.serial, contents.lineage, contents.outputs) == (None, 3, "5b0d", [])
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -113,7 +176,7 @@ def test_any_json_object_is_read_without_an_accident(shape: dict[str, Any], step
 
 def test_of_very_many_resources_only_the_first_are_named_and_all_are_counted() -> None:
     block = {"mode": "managed", "type": "t", "provider": "p", "instances": [{}]}
-    many = {"version": 4, "resources": [{**block, "name": f"r{number}"} for number in range(MOST_LISTED + 5)]}
+    many = {**HEAD, "resources": [{**block, "name": f"r{number}"} for number in range(MOST_LISTED + 5)]}
     contents = read(json.dumps(many).encode())
     assert len(contents.resources) == MOST_LISTED
     assert contents.managed_instances == MOST_LISTED + 5
@@ -129,6 +192,6 @@ def test_a_number_of_thousands_of_digits_is_refused_before_it_reaches_the_parser
 
 
 def test_a_text_of_digits_is_no_number() -> None:
-    document = {"version": 4, "outputs": {"x": {"value": "9" * 20_000}}}
+    document = {**HEAD, "outputs": {"x": {"value": "9" * 20_000}}}
     for step in (1, 1999, 10**6):
         assert json.loads(read(json.dumps(document).encode(), step).outputs[0].value) == "9" * 20_000
