@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
 from starlette.types import ASGIApp
 
 from app import bell, events, wiring
@@ -28,6 +29,8 @@ from app.web.errors import refuse
 from app.web.routes import routes as page_routes
 from backend_api.routes import routes as api_routes
 from github_app.routes import routes as github_routes
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -74,6 +77,8 @@ async def opened(settings: Settings) -> AsyncIterator[None]:
         signed_urls.configure(lambda: signing_key(keys.current()), life=settings.signed_url_life)
         objects.connect(settings)
         stack.callback(objects.close)
+        if problem := await objects.settle():  # reads go on, and `/health` says it too
+            log.error("objects cannot be kept", problem=problem)
         url = settings.redis_url.reveal() if settings.redis_url else None
         await bell.connect(url)
         stack.push_async_callback(bell.close)

@@ -116,6 +116,8 @@ async def connected(settings: Settings) -> AsyncIterator[None]:
         await migrating.check(settings)
         await keys.open_ring(settings)
         objects.connect(settings)
+        if problem := await objects.settle():
+            log.error("objects cannot be kept", problem=problem)
         await bell.connect(url)
         await streams.connect(url)
         wiring.connect()

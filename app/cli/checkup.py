@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -214,18 +215,31 @@ def _objects(settings: Settings) -> Finding:
     from app.storage import objects
 
     url = urlsplit(settings.objects_url.reveal())
-    if url.scheme == "file" and url.path == str(settings.data_dir / "objects") and not Path(url.path).exists():
+    is_default = url.scheme == "file" and url.path == str(settings.data_dir / "objects")
+    if is_default and _is_new(settings) and not Path(url.path).exists():
         return Finding("objects", "note", "none yet; the first start makes their directory")
 
     async def ask() -> None:
         objects.connect(settings)
         try:
+            if not _is_new(settings):
+                await _settle_objects(settings)
             await objects.ping()
         finally:
             objects.close()
 
     asyncio.run(ask())
     return Finding("objects", "ok", "the object store takes and gives")
+
+
+async def _settle_objects(settings: Settings) -> None:
+    """Let what is asked next be refused if the database's objects lie elsewhere."""
+    from app.storage import database, migrating, objects
+
+    with suppress(StateroomError):  # told already, by the look at the database
+        async with database.connected(settings):
+            await migrating.check(settings)
+            await objects.settle()
 
 
 def _is_new(settings: Settings) -> bool:

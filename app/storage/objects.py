@@ -17,7 +17,7 @@ from datetime import timedelta
 from tortoise.exceptions import IntegrityError
 
 from app import clock, measures
-from app.errors import TooLarge
+from app.errors import TooLarge, Unavailable
 from app.settings import Settings
 from app.storage import crypto, stores
 from app.storage.database import in_transaction
@@ -43,6 +43,17 @@ def connect(settings: Settings) -> None:
 def close() -> None:
     global _store
     _store = None
+
+
+async def settle() -> str | None:
+    """Look whether this is the store that has the database's objects; if not, it refuses what it is given from now on.
+    What is wrong with it, in a sentence; None if nothing is."""
+    rows = await StoredObject.all().order_by("id").limit(ROWS).only("id", "kind", "organization_id")
+    try:
+        await _opened().settle([_name(row) for row in rows])
+    except Unavailable as error:
+        return error.sentence
+    return None
 
 
 async def ping() -> None:

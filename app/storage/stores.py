@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from app.settings import Settings, SettingsError
 T = TypeVar("T")
 
 PIECE = 1024 * 1024
+#: What a store has beside its objects.
+MARK, MARK_SAYS = ".stateroom", b"Stateroom keeps objects here.\n"
 #: A file that is still being written; no object's name begins with a dot.
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")
 BUCKETS: dict[str, Callable[..., Any]] = {
@@ -48,6 +50,10 @@ class Kept:
 
 
 class Store(Protocol):
+    async def settle(self, names: Sequence[str]) -> None:
+        """Tell whether this is the store we know, and from now on keep nothing in another one.  *names* are objects
+        that must be there.  Raises Unavailable if it is not, or cannot be written to."""
+
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         """Keep all *pieces* under *name*, durably, whole or not at all."""
 
@@ -90,15 +96,22 @@ def open_store(settings: Settings) -> Store:
 
 class Files:
     """One file per object.  Written beside its place, synced, then renamed into it, and the directory
-    synced."""
+    synced.
+
+    Once settled, the directory must have its mark whenever something is written: where a volume is mounted no more,
+    there is an empty directory, or none."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._is_settled = False
+
+    async def settle(self, names: Sequence[str]) -> None:
+        await self._on_disk(self._settle, names)
 
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         path = self._path(name)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as _UNFINISHED has it
-        file = await self._on_disk(_create, temporary)
+        file = await self._on_disk(self._create, temporary)
         try:
             async for piece in pieces:
                 await self._on_disk(file.write, piece)
@@ -111,6 +124,7 @@ class Files:
         try:
             file = await asyncio.to_thread(self._path(name).open, "rb", 0)
         except FileNotFoundError:
+            await self._on_disk(self._check_mark)
             raise Missing(name) from None
         except OSError as error:
             raise Unavailable(f"The object {self._path(name)} cannot be read: {error.strerror or error}.") from error
@@ -129,7 +143,32 @@ class Files:
             yield await self._on_disk(_kept_in, self.root, folder)
 
     async def ping(self) -> None:
-        await self._on_disk(_try_to_write, self.root)
+        await self._on_disk(self._try_to_write)
+
+    def _settle(self, names: Sequence[str]) -> None:
+        """A directory without the mark gets it if it has one of the objects, being older than marks, or if there are
+        no objects yet."""
+        mark = self.root / MARK
+        if not mark.exists() and (not names or any(self._path(name).exists() for name in names)):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark.write_bytes(MARK_SAYS)
+        self._is_settled = True
+        self._check_mark()
+
+    def _check_mark(self) -> None:
+        if self._is_settled and not (self.root / MARK).exists():
+            raise Unavailable(
+                f"The directory {self.root} is not the one that objects are kept in: there is no {MARK} in it. Mount"
+                f" the volume that has them, or restore it. If these are all there are, create an empty {MARK} there."
+            )
+
+    def _create(self, path: Path) -> BinaryIO:
+        self._check_mark()
+        return _create(path)
+
+    def _try_to_write(self) -> None:
+        self._check_mark()
+        _try_to_write(self.root)
 
     async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
         try:
@@ -152,6 +191,9 @@ class Bucket:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+
+    async def settle(self, names: Sequence[str]) -> None:
+        """A bucket is the one of its name: what is not there is no empty bucket, but refused."""
 
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         first = [piece async for piece in _at_most(pieces, 5 * PIECE)]
@@ -212,7 +254,7 @@ class Bucket:
 
     async def ping(self) -> None:
         with bucket_refusals():
-            await obstore.put_async(self._store, ".stateroom", b"Stateroom keeps objects here.\n", use_multipart=False)
+            await obstore.put_async(self._store, MARK, MARK_SAYS, use_multipart=False)
 
 
 async def _at_most(pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:

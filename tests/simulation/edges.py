@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -133,6 +133,9 @@ class Objects:
 
     is_away: bool = False
     stored: dict[str, bytes] = field(default_factory=dict)
+
+    async def settle(self, names: Sequence[str]) -> None:
+        await self._asked("settle the objects")
 
     async def put(self, name: str, pieces: AsyncIterator[bytes]) -> None:
         content = b"".join([piece async for piece in pieces])

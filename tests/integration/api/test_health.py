@@ -7,8 +7,9 @@ import pytest
 
 from app import asgi
 from app import settings as settings_module
+from app.errors import Unavailable
 from app.settings import Settings
-from app.storage import keys, objects
+from app.storage import keys, objects, stores
 from tests.api import EXTERNAL_URL, Client
 from tests.services import Parts
 
@@ -50,6 +51,56 @@ async def test_without_objects_or_keys_it_is_down(anonymous: Client, monkeypatch
     response = await anonymous.get("//health")
     assert response.json()["parts"]["keys"] != "ok"
     assert (await anonymous.get("//health/live")).status_code == 200
+
+
+def directory_of(settings: Settings) -> Path:
+    return Path(settings.objects_url.reveal().removeprefix("file://"))
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_directory_of_objects_that_is_gone_makes_it_down_and_none_is_made(
+    anonymous: Client, opened: Settings
+) -> None:
+    place = directory_of(opened)
+    assert (await anonymous.get("//health")).status_code == 200
+    stored = await objects.put("state", None, b"a state")
+    away = place.rename(place.with_name("away"))
+    for is_mounted_no_more in (False, True):
+        if is_mounted_no_more:
+            place.mkdir()
+        response = await anonymous.get("//health")
+        assert (response.status_code, response.json()["status"]) == (503, "down")
+        assert "no .stateroom in it" in response.json()["parts"]["objects"]
+        for refused in (objects.put("state", None, b"x"), objects.read(stored)):
+            with pytest.raises(Unavailable, match="is not the one that objects are kept in"):
+                await refused
+        assert list(place.glob("*")) == []
+        assert place.exists() == is_mounted_no_more
+    place.rmdir()
+    away.rename(place)
+    assert (await anonymous.get("//health")).status_code == 200
+    assert await objects.read(stored) == b"a state"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_start_knows_the_directory_of_objects_by_its_mark_or_by_an_object(
+    anonymous: Client, opened: Settings
+) -> None:
+    place = directory_of(opened)
+    await (await objects.put("state", None, b"a state")).save()
+    mark = place / stores.MARK
+    mark.unlink()  # as an earlier version left it
+    objects.connect(opened)
+    assert await objects.settle() is None
+    assert mark.exists()
+    mark.unlink()
+    away = place.rename(place.with_name("away"))
+    (place / "lost+found" / "x").mkdir(parents=True)
+    objects.connect(opened)
+    assert "Mount the volume" in (await objects.settle() or "")
+    assert (await anonymous.get("//health")).status_code == 503
+    assert not mark.exists()
+    assert away.exists()
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)

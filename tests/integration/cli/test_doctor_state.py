@@ -55,6 +55,18 @@ async def test_an_object_that_no_row_names_is_told_and_kept(opened: Settings, pa
     assert list((tmp_path / "objects").rglob(lost.id))
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_directory_of_objects_that_is_gone_is_no_new_one(
+    opened: Settings, parts: Parts, tmp_path: Path
+) -> None:
+    await push(await factories.make_workspace(), 1)
+    (tmp_path / "objects").rename(tmp_path / "away")
+    ended = stateroom("doctor", "--json", "--data", str(tmp_path), **parts.environment)
+    [found] = [one for one in json.loads(ended.stdout) if one["subject"] == "objects"]
+    assert (found["verdict"], "no .stateroom in it" in found["text"]) == ("failed", True)
+    assert not (tmp_path / "objects").exists()
+
+
 async def test_the_first_version_that_does_not_fit_is_named(opened: Settings, parts: Parts, tmp_path: Path) -> None:
     organization = await factories.make_organization("acme")
     good, bad = [await factories.make_workspace(organization, name) for name in ("good", "bad")]
