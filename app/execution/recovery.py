@@ -42,15 +42,19 @@ _COLLECTED = "The apply's supervisor was lost. What it had journaled of the stat
 
 
 async def after_loss(work: Work) -> None:
-    """Our job was ended or taken by another.  If it was ended, what its log still lacks is sealed."""
+    """Our job was ended or taken by another.  If it was ended, what its log still lacks is sealed, where that can be.
+
+    The state that an apply left is kept, however long the parts we depend on are away: who is told to stop meanwhile
+    leaves its directory to the next start.
+    """
     try:
         if work.has_log:
             await work.log.abandon()
-        result = await work.ended()
-        if result is not None and result.state.left is not None and work.subject.is_apply:
-            await _save_left(work.subject.run, work.directory, result.state)
     except Unavailable as error:
-        log.warning("what a lost job left could not be stored", job=work.claim.job_id, reason=error.sentence)
+        log.warning("a lost job's log could not be sealed", job=work.claim.job_id, reason=error.sentence)
+    result = await work.ended()
+    if result is not None and result.state.left is not None and work.subject.is_apply:
+        await work.persist(lambda: _save_left(work.subject.run, work.directory, result.state))
 
 
 async def _save_left(run: Run, directory: Workdir, left: StateResult) -> None:

@@ -98,7 +98,8 @@ class Slot:
         self._bell = bell
         self._gate = gate
         self._lease: Lease | None = None
-        self._phase: asyncio.Task[None] | None = None
+        self._phase: asyncio.Task[bool] | None = None
+        self._collecting: asyncio.Task[None] | None = None
         self._is_turned_from = False
         #: Directories being removed while the slot is on with the next job.
         self._clearing: set[asyncio.Task[None]] = set()
@@ -167,15 +168,18 @@ class Slot:
             await asyncio.wait({self._phase, keeping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._phase.done():
                 await self._drop(work)
-            elif self._phase.cancelled() and not work.subject.is_apply:
-                await self._give_back(work)
+            elif self._phase.cancelled():
+                if not work.subject.is_apply:
+                    await self._give_back(work)
+            elif not self._phase.result():
+                await self._drop(work)
         except asyncio.CancelledError:
             self._phase.cancel()
             raise
         finally:
             keeping.cancel()
             await _settled(self._phase)
-            self.work = self._lease = self._phase = None
+            self.work = self._lease = self._phase = self._collecting = None
         clearing = asyncio.ensure_future(self._clear(work, self._is_turned_from))
         self._clearing.add(clearing)
         clearing.add_done_callback(self._clearing.discard)
@@ -186,8 +190,10 @@ class Slot:
 
     def turn_away(self) -> None:
         """Let a plan wait for another worker, without counting that against it, and leave an apply to its supervisor,
-        which goes on: the next start of this worker adopts it."""
+        which goes on: the next start of this worker adopts it, or collects the state that it left."""
         self._is_turned_from = True
+        if self._collecting is not None:
+            self._collecting.cancel()
         if self._phase is not None and self.work is not None and not self.work.is_decided:
             self._phase.cancel()
 
@@ -203,14 +209,20 @@ class Slot:
             log.warning("a plan could not be given back; its lease will lapse", reason=error.sentence)
 
     async def _drop(self, work: Work) -> None:
-        """The job is no longer ours: end what we started for it."""
+        """The job is no longer ours: end what we started for it, and keep the state that it left."""
         log.info("a job is no longer ours", job=work.claim.job_id)
         work.kill()
         assert self._phase is not None
         self._phase.cancel()
         await _settled(self._phase)
         await work.ended()
-        await recovery.after_loss(work)
+        self._collecting = asyncio.ensure_future(recovery.after_loss(work))
+        try:
+            await asyncio.wait({self._collecting})
+        finally:
+            self._collecting.cancel()
+        if not self._collecting.cancelled():
+            self._collecting.result()
 
     async def _clear(self, work: Work, is_left: bool) -> None:
         if is_left and work.subject.is_apply:
@@ -223,19 +235,20 @@ class Slot:
             log.warning("a directory could not be removed", job=work.claim.job_id, reason=str(error))
 
 
-async def _guarded(work: Work, phase: Callable[[Work], Awaitable[None]]) -> None:
-    """Any error of ours ends the run with a reference instead of leaving it hanging."""
+async def _guarded(work: Work, phase: Callable[[Work], Awaitable[None]]) -> bool:
+    """Any error of ours ends the run with a reference instead of leaving it hanging.  False: the job is another's."""
     try:
         await phase(work)
     except Lost:
-        log.info("a phase was taken away", job=work.claim.job_id)
+        return False
     except Exception:
         reference = secrets.token_hex(4)
         log.exception("a phase met an error of ours", job=work.claim.job_id, reference=reference)
         work.kill()
         with suppress(Lost, Overtaken):
             await phases.give_up(work, reference)
+    return True
 
 
-async def _settled(task: asyncio.Task[None]) -> None:
+async def _settled(task: asyncio.Task[bool]) -> None:
     await asyncio.wait({task})

@@ -22,13 +22,15 @@ from app import settings as settings_module
 from app.access import run_tokens
 from app.access.actors import Actor as Caller
 from app.access.models import Membership, User
+from app.configurations.models import ConfigurationVersion
 from app.errors import StateroomError, Unavailable
 from app.execution import following, recovery
 from app.execution.releases import Release
 from app.execution.station import Station
 from app.execution.toolbox import Toolbox
 from app.organizations.models import Organization
-from app.runs import lifecycle, logs
+from app.runs import RunOptions, lifecycle, logs
+from app.runs.models import Run
 from app.settings import Settings
 from app.states import verification
 from app.storage import database, keys, migrating, objects
@@ -71,6 +73,8 @@ IDLE = {
 }
 #: How often chores are done at most, in virtual seconds: most of a history would be looks that find nothing.
 SELDOM = 20.0
+#: The seed of what came before every history, and when that began, in virtual seconds: it is over before 0.
+BEFORE, BEGAN = -1, -1000.0
 #: Where files cost no disk.
 SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 #: Virtual seconds within which everything is at rest again once nothing fails any more.
@@ -129,7 +133,9 @@ async def staged(ground: Ground) -> AsyncIterator[Stage]:
                 wiring.connect()
                 if ground.stage is None:
                     await _fill(made)
-                    ground.stage = made
+            if ground.stage is None:
+                await History(made, BEFORE).lead_up()
+                ground.stage = made
             yield made
         finally:
             for told in (events.run_moved, events.run_wished, events.workspace_freed, events.state_changed):
@@ -285,10 +291,47 @@ class History:
 
     async def run(self) -> None:
         """Live it.  Raises `Broken` with a sentence."""
+        async with self._begun(0.0):
+            await self._go()
+            await self._rest()
+            await self._decide()
+            await self._last_look()
+
+    async def lead_up(self) -> None:
+        """What is there when any history begins: in one workspace a run that waits for its confirmation, in the other
+        one whose apply is due.  So faults strike applies too, and not only the plans that lead to them.
+        """
+        async with self._begun(BEGAN):
+            self._as_person(self._create_everywhere())
+            await self._rest()
+            for machine in self._machines:
+                self._part_with(machine)
+            self._as_person(self._confirm_one())
+            await self._quiet()
+            while ready := self._crowd.ready():
+                self._let(ready[0])
+                await self._quiet()
+            found = sorted(run.status for run in self.sight.runs.values())
+            invariants.require(found == ["apply_queued", "planned"], f"histories would begin with {found}")
+            await self._stage.looks.keep()
+        self._stage.bytes = dict(self._objects.stored)
+
+    async def _create_everywhere(self) -> None:
+        for workspace in await Workspace.all().order_by("id"):
+            version = await ConfigurationVersion.filter(workspace_id=workspace.id).first()
+            await runs.create(self._people[0].caller, workspace, version, RunOptions())
+
+    async def _confirm_one(self) -> None:
+        run = await Run.filter(status="planned").order_by("id").first()
+        assert run is not None
+        await runs.confirm(self._people[0].caller, run)
+
+    @asynccontextmanager
+    async def _begun(self, at: float) -> AsyncIterator[None]:
         made = self._stage
         made.edges.words, made.edges.streams, made.edges.objects = self._words, self._streams, self._objects
         objects._store = self._objects
-        loop().now = 0.0
+        loop().now = at
         run_tokens._life_raised.clear()
         terraform.Poke.known.clear()
         made.mishaps.clear()
@@ -302,10 +345,7 @@ class History:
                 self.sight = self._watchman.before = await look(made.looks, Sight(), {ANY})
                 for machine in self._machines:
                     self._start(machine)
-                await self._go()
-                await self._rest()
-                await self._decide()
-                await self._last_look()
+                yield
             finally:
                 await self._over()
 
@@ -430,14 +470,17 @@ class History:
         machine = self._one_machine()
         if any(one.is_lost for one in self._machines):
             return
+        self._part_with(machine)
+        if self._chance.random() < 0.5:
+            for supervisor in machine.living:
+                supervisor.die()
+
+    def _part_with(self, machine: Machine) -> None:
         machine.is_lost = True
         self._note(machine.name, "is lost for good")
         if machine.worker is not None:
             machine.worker.die()
             self._bury(machine)
-        if self._chance.random() < 0.5:
-            for supervisor in machine.living:
-                supervisor.die()
 
     def _bury(self, machine: Machine) -> None:
         """Plans go down with their worker; it starts again on the same directory after a while."""
@@ -562,7 +605,7 @@ class History:
             open_runs = [run for run in open_runs if self.sight.workspaces[run.workspace_id].deleted_at is None]
             if not open_runs:
                 return
-            await self._as_person(self._say_the_last_word())
+            self._as_person(self._say_the_last_word())
             await self._rest()
         raise Broken(f"{[f'{run.id} {run.status}' for run in open_runs]} never end")
 
@@ -582,7 +625,7 @@ class History:
                     elif lifecycle.is_discardable(found):
                         await runs.discard(person.caller, found)
 
-    async def _as_person(self, work: Any) -> None:
+    def _as_person(self, work: Any) -> None:
         self._people[0].actor.begin(work)
 
     async def _last_look(self) -> None:

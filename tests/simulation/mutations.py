@@ -9,8 +9,10 @@ from inspect import signature
 from typing import Any
 from unittest import mock
 
+from app.execution import endings, phases, recovery
+from app.execution.work import Work
 from app.jobs import claims, order
-from app.jobs.claims import Claimed, Watch
+from app.jobs.claims import Claim, Claimed, Watch
 from app.runs import lifecycle, moves, queue
 from app.runs.models import Run, RunEvent
 from app.storage.database import in_transaction
@@ -62,6 +64,18 @@ async def _take_whoever_has_it(worker_id: str, tools: Any) -> Claimed | None:
         return await claims._take(job, worker_id)
 
 
+async def _hold_nothing(claim: Claim) -> None:
+    pass
+
+
+async def _begin_again(work: Work) -> None:
+    """In place of `recovery.adopt`: the apply is carried out once more."""
+    anew = Work(work.subject, work.claim, work.station, slot=work.slot)
+    await anew.persist(anew.log.open)
+    order = await phases._prepared(anew)
+    await endings.conclude_apply(anew, await anew.launch(order.spec))
+
+
 async def _see_no_lease_lapse(self: Watch) -> list[claims.Job]:
     return []
 
@@ -81,5 +95,7 @@ MUTATIONS: dict[str, Mutation] = {
     "the youngest pending run goes first": _in_place_of(queue, "advance_within", _eldest_last),
     "a claim takes the least urgent job": _in_place_of(order, "next_line", _least_urgent),
     "a claim does not look again": _in_place_of(claims, "claim", _take_whoever_has_it),
+    "a former holder is not refused": _in_place_of(claims, "hold", _hold_nothing),
+    "an apply is begun again by its worker": _in_place_of(recovery, "adopt", _begin_again),
     "nobody ends a lapsed lease": _in_place_of(Watch, "lapsed", _see_no_lease_lapse),
 }

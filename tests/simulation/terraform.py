@@ -276,7 +276,8 @@ class Supervisor:
         if self.world.has_trouble and self.chance.random() < 0.08:
             return Result("errored", state=StateResult(self._base_id))
         self._write_plan()
-        return Result("finished", has_changes=self.chance.random() < 0.85, state=StateResult(self._base_id))
+        has_changes = self.chance.random() < 0.85 or not self.world.has_trouble
+        return Result("finished", has_changes=has_changes, state=StateResult(self._base_id))
 
     def _write_plan(self) -> None:
         Path(self.spec.directories.out, PLAN_FILE).write_bytes(b"plan of " + self.run_id.encode())

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 from tortoise.expressions import F
 
 from app import clock, runs
 from app.access.actors import SYSTEM
+from app.execution.slot import Lease
 from app.jobs.models import Job
 from app.organizations.models import Organization
-from app.runs.models import Plan, Run
+from app.runs import logs
+from app.runs.models import Apply, Plan, Run
 from app.workspaces.models import Workspace
 from tests import factories
 from tests.integration.execution.conftest import (
@@ -29,9 +32,9 @@ from tests.integration.execution.conftest import (
 from tests.integration.execution.state_api import holding
 
 
-async def applying(**given: object) -> Run:
+async def applying(seconds: int = 600, **given: object) -> Run:
     home = await factories.make_workspace(terraform_version="1.11.4")
-    run = await start(slow(600), home, auto_apply=True, **given)
+    run = await start(slow(seconds), home, auto_apply=True, **given)
     await until_log_says(run, "has begun", "apply")
     await run.refresh_from_db()
     return run
@@ -68,6 +71,23 @@ async def test_a_force_canceled_run_ends_in_the_database_first_and_its_processes
     await cleared(crew.station.settings)
     plan = await Plan.get(run_id=run.id)
     assert plan.log_ended
+
+
+async def test_a_force_cancel_that_its_worker_hears_of_last_leaves_the_state_of_the_apply(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hear_nothing(lease: Lease) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Lease, "keep", hear_nothing)
+    run = await applying(4)
+    await runs.cancel(SYSTEM, run)
+    await Run.filter(id=run.id).update(force_cancel_available_at=clock.now())
+    await runs.force_cancel(SYSTEM, await Run.get(id=run.id))
+    await Apply.filter(run_id=run.id).update(log_closed_at=clock.now() - timedelta(minutes=1))
+    assert await logs.end_abandoned() == 1
+    await cleared(crew.station.settings)
+    assert "second" in [resource["name"] for resource in (await state_of(run))["resources"]]
 
 
 async def test_a_run_canceled_while_it_waits_for_a_slot_never_starts(crew: Crew) -> None:
