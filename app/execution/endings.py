@@ -95,8 +95,10 @@ async def refuse(work: Work, sentence: str) -> None:
 
 
 async def finish_without_result(work: Work, verb: str, sentence: str = "") -> None:
-    """End a phase whose end nobody saw; the log says so."""
+    """End a phase whose end nobody saw; the log says so, below the usual header."""
     if sentence and work.has_log:
+        if work.log.is_bare:
+            await work.head()
         await work.add(f"\nError: {sentence}\n")
     await _finish(work, verb, sentence)
 
@@ -113,7 +115,7 @@ async def lose_plan(work: Work) -> None:
     """The supervisor or worker of a plan, or of its checks, was lost, and *work* holds the job: let it be done again,
     or end it."""
     job, run = work.subject.job, work.subject.run
-    if run.cancel_requested_at is not None or work.is_cancel_wanted:
+    if verb_of_loss(work) == "stop":
         await _finish(work, "stop", "")
     elif job.losses >= MOST_LOSSES:
         await finish_without_result(work, "fail", _LOST_THREE_TIMES)
@@ -165,10 +167,15 @@ async def _end(work: Work) -> None:
     await work.persist(lambda: claims.close(work.claim))
 
 
+def verb_of_loss(work: Work) -> str:
+    """What the run does when its phase was lost: as it was asked to, if that was to be canceled."""
+    return "stop" if work.is_cancel_wanted or work.subject.run.cancel_requested_at is not None else "fail"
+
+
 def _verb(work: Work, result: Result) -> str:
     """What the run does when its phase has ended like this."""
     if result.outcome == "lost":
-        return "stop" if work.is_cancel_wanted or work.subject.run.cancel_requested_at else "fail"
+        return verb_of_loss(work)
     return {"finished": lifecycle.verb_of_success(work.subject.run), "errored": "fail", "canceled": "stop"}[
         result.outcome
     ]

@@ -133,8 +133,7 @@ async def _take_plan(work: Work) -> None:
 
 async def _give_up_apply(work: Work) -> None:
     await work.persist(work.log.open)
-    canceled = work.subject.run.cancel_requested_at is not None
-    await endings.finish_without_result(work, "stop" if canceled else "fail", _GIVEN_UP)
+    await endings.finish_without_result(work, endings.verb_of_loss(work), _GIVEN_UP)
 
 
 # This worker's own, when it starts
@@ -179,7 +178,7 @@ async def adopt(work: Work) -> None:
     await work.persist(work.log.open)
     identity = control.identity(directory) if directory.is_dir() else None
     if identity is None:
-        await endings.finish_without_result(work, "fail", _NEVER_STARTED)
+        await endings.finish_without_result(work, endings.verb_of_loss(work), _NEVER_STARTED)
         return
     supervised = client.adopt(directory)
     if supervised is not None:

@@ -80,10 +80,6 @@ async def cancel(actor: Actor, run: Run, comment: str | None = None) -> None:
     workspace = await _workspace(run)
     started_it = run.plan_only and run.created_by_id == actor.id and actor.id is not None
     await require(actor, "run:queue" if started_it else "run:apply", workspace)
-    if run.cancel_requested_at is not None and not lifecycle.is_final(run):
-        return
-    if not lifecycle.is_cancelable(run):
-        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled.")
     async with in_transaction():
         spoken = await cancel_within(run, by=actor, comment=comment)
     await moves.announce(spoken)

@@ -1,4 +1,8 @@
-"""How a run is ended before its time: at once where nobody works on it, else by a wish its worker hears."""
+"""How a run is ended before its time: at once where no phase has begun, else by a wish its worker hears.
+
+A worker that has claimed a phase and not begun it finds the run ended when it asks to begin, which is under the same
+lock.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,11 @@ from app.workspaces.models import Workspace
 
 
 async def cancel_within(run: Run, *, by: Actor = SYSTEM, comment: str | None = None) -> list[RunEvent]:
-    """Cancel *run* inside the caller's transaction.  Once that has ended the caller announces what is returned, and
-    then the wish (`events.run_wished`)."""
+    """Cancel *run* inside the caller's transaction; nothing is done where that was asked before.
+
+    Once the transaction has ended the caller announces what is returned, and then the wish (`events.run_wished`).
+    Raises Conflict where nothing can be canceled.
+    """
     now = clock.now()
     wish: dict[str, Any] = {
         "cancel_requested_at": now,
@@ -24,7 +31,12 @@ async def cancel_within(run: Run, *, by: Actor = SYSTEM, comment: str | None = N
         "canceled_by_id": by.id,
     }
     await Workspace.filter(id=run.workspace_id).select_for_update().only("id").first()
-    phase = lifecycle.phase_at_hand(run)
+    await run.refresh_from_db(fields=["status", "status_timestamps", "event_count", "cancel_requested_at"])
+    if run.cancel_requested_at is not None and not lifecycle.is_final(run):
+        return []
+    if not lifecycle.is_cancelable(run):
+        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled.")
+    phase = lifecycle.running_phase(run)
     if phase is None or not await jobs.is_claimed(run.id, phase):
         return await moves.speak(run, "stop", by=by, comment=comment, **wish)
     unmoved = Run.filter(id=run.id, status=run.status, cancel_requested_at=None)

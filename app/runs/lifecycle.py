@@ -242,11 +242,6 @@ def running_phase(run: Run) -> str | None:
     return "plan" if phase == "check" and not has(run, Stage.POST_PLAN) else phase
 
 
-def phase_at_hand(run: Run) -> str | None:
-    """The phase whose job somebody may have taken."""
-    return queued_phase(run) or running_phase(run)
-
-
 def new_job(run: Run, before: str) -> str | None:
     """The phase to put a job for, now that *run* has left the status *before*."""
     checks_begin = running_phase(run) == "check" and before == POST_PLAN_COMPLETED

@@ -60,6 +60,11 @@ class Writer:
         self._sealing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether the log is open and nothing is in it."""
+        return self._is_open and self.position <= len(OPENED)
+
     async def open(self) -> bool:
         """Begin the log, or go on where it stands: True if a worker has written into it before.
 

@@ -535,7 +535,7 @@ class History:
         if machine.worker is not None and not machine.worker.is_frozen:
             self._note(machine.worker.name, "freezes")
             machine.worker.freeze()
-            loop().call_later(self._chance.choice((3, 12, 30)), machine.worker.thaw)
+            loop().call_later(self._chance.choice((3, 12, 30, 90)), machine.worker.thaw)
 
     def _thaw(self) -> None:
         for machine in self._machines:
@@ -644,7 +644,7 @@ class History:
             run = self.sight.runs[phase.run_id]
             if done is None or done.is_gone_with_its_machine(run.status):
                 continue
-            if run.force_canceled_at is None and "lost" not in (run.failure or ""):
+            if run.force_canceled_at is None and b" was lost" not in whole:
                 invariants.require(
                     done.log in whole, f"the log of {phase_id} is {whole!r}, and lacks some of {done.log!r}"
                 )

@@ -11,7 +11,10 @@ from tortoise.expressions import F
 
 from app import clock, runs
 from app.access.actors import SYSTEM
+from app.execution import phases
+from app.execution.orders import Order
 from app.execution.slot import Lease
+from app.execution.work import Work
 from app.jobs.models import Job
 from app.organizations.models import Organization
 from app.runs import logs
@@ -20,6 +23,7 @@ from app.workspaces.models import Workspace
 from tests import factories
 from tests.integration.execution.conftest import (
     HELD,
+    PATIENCE,
     Crew,
     cleared,
     rested,
@@ -88,6 +92,35 @@ async def test_a_force_cancel_that_its_worker_hears_of_last_leaves_the_state_of_
     assert await logs.end_abandoned() == 1
     await cleared(crew.station.settings)
     assert "second" in [resource["name"] for resource in (await state_of(run))["resources"]]
+
+
+@pytest.mark.parametrize(("phase", "begun"), [("plan", "planning-at"), ("apply", "applying-at")])
+async def test_a_run_canceled_between_the_claim_and_the_beginning_of_its_phase_never_begins(
+    phase: str, begun: str, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_claimed, may_begin, begin = asyncio.Event(), asyncio.Event(), phases._started
+
+    async def late(work: Work) -> Order | None:
+        if work.subject.job.phase == phase:
+            is_claimed.set()
+            await may_begin.wait()
+        return await begin(work)
+
+    monkeypatch.setattr(phases, "_started", late)
+    run = await start({"main.tf": 'resource "terraform_data" "x" {}'}, auto_apply=True)
+    await is_claimed.wait()
+    await runs.cancel(SYSTEM, await Run.get(id=run.id))
+    await run.refresh_from_db()
+    assert run.status == "canceled"
+    may_begin.set()
+    await cleared(crew.station.settings)
+    await run.refresh_from_db()
+    assert run.status == "canceled"
+    assert begun not in run.status_timestamps
+    assert (await Workspace.get(id=run.workspace_id)).current_state_version_id is None
+    async with asyncio.timeout(PATIENCE):
+        while await Job.filter(run_id=run.id, closed_at=None).exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_a_run_canceled_while_it_waits_for_a_slot_never_starts(crew: Crew) -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from app import runs
+from app.access.actors import SYSTEM
 from app.jobs.models import Job, Worker
+from app.runs import moves
 from app.runs.models import Run
 from app.settings import Settings
 from app.workspaces.models import Workspace
@@ -29,6 +32,7 @@ from tests.integration.execution.conftest import (
     state_of,
     until_log_says,
     whole_log,
+    working,
 )
 from tests.integration.execution.state_api import holding
 from tests.services import Parts
@@ -340,3 +344,21 @@ async def test_a_worker_stopped_at_any_moment_loses_no_plan_and_counts_none(
     assert {(await rested(run)).status for run in started} == {"planned"}
     assert not await Job.filter(losses__gt=0).exists()
     await cleared(opened)
+
+
+@pytest.mark.parametrize(("is_canceled", "status"), [(False, "errored"), (True, "canceled")])
+async def test_an_apply_whose_worker_died_before_terraform_started_ends_with_a_header_and_as_it_was_asked(
+    is_canceled: bool, status: str, opened: Settings
+) -> None:
+    run = await factories.plan(await factories.make_run(auto_apply=True))
+    claimed = await factories.take_job("wrk-same")
+    await run.refresh_from_db()
+    await moves.move(run, "start", claim=claimed.claim)
+    if is_canceled:
+        await runs.cancel(SYSTEM, run)
+    async with working(opened, "wrk-same"):
+        await rested(run, "apply")
+    assert run.status == status
+    header, _, rest = (await whole_log(run, "apply")).partition("Initializing plugins and modules...\n")
+    assert header.startswith("Terraform v1.11.4\non ")
+    assert "The worker was lost before terraform started. Nothing was changed" in rest

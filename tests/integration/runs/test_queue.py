@@ -202,6 +202,17 @@ async def test_a_canceled_run_that_nobody_works_on_ends_at_once() -> None:
     assert await Job.filter(run_id=run.id, closed_at=None).count() == 0
 
 
+async def test_a_canceled_run_whose_phase_was_claimed_and_not_begun_ends_at_once() -> None:
+    run = await factories.make_run()
+    claimed = await factories.take_job()
+    stale = await Run.get(id=run.id)
+    await runs.cancel(SYSTEM, run)
+    assert await statuses(run) == ["canceled"]
+    with pytest.raises(Conflict):
+        await moves.move(stale, "start", claim=claimed.claim)
+    assert await statuses(run) == ["canceled"]
+
+
 async def test_a_canceled_run_that_is_worked_on_waits_for_its_worker() -> None:
     run = await factories.make_run()
     claimed = await factories.take_job()
