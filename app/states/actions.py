@@ -207,15 +207,17 @@ async def _signed(version_id: str, content: str) -> StateVersion:
 
 
 async def before_unlock(workspace: Workspace, forced: bool) -> None:
-    """The lock waits while the newest version waits for its bytes; by force it does not, and they are given up."""
+    """The lock waits while the newest version waits for its bytes; by force it does not.
+
+    What is still announced then is given up: a later lock, be it the same person's, knows nothing of it.
+    """
     newest = await StateVersion.filter(workspace_id=workspace.id).order_by("-created_at", "-id").first()
-    if newest is not None and newest.status == PENDING:
-        if not forced:
-            raise Unavailable(
-                "The latest state version is still pending: its bytes have not come. Wait for the upload to end;"
-                " after ten minutes, or by force-unlock, it is given up."
-            )
-        await StateVersion.filter(workspace_id=workspace.id, status=PENDING).update(status=DISCARDED)
+    if newest is not None and newest.status == PENDING and not forced:
+        raise Unavailable(
+            "The latest state version is still pending: its bytes have not come. Wait for the upload to end;"
+            " after ten minutes, or by force-unlock, it is given up."
+        )
+    await StateVersion.filter(workspace_id=workspace.id, status=PENDING).update(status=DISCARDED)
     await history.settle(workspace)
 
 

@@ -87,7 +87,10 @@ async def finalize(
         if fresh.status == FINALIZED:
             return False
         if fresh.status == DISCARDED:
-            raise Conflict("This state version was given up, because its bytes did not come in time.")
+            raise Conflict(
+                "This state version was given up: its bytes did not come in time, a newer state came before them, or"
+                " the workspace's lock was freed."
+            )
         if recovered_from is None and not succession.still_locked_for(fresh, workspace):
             raise Conflict("The workspace's lock was freed before the state arrived.")
         if recovered_from is not None and succession.is_others(workspace, recovered_from):

@@ -24,13 +24,16 @@ UPLOAD_SECONDS = 600
 async def make_current(workspace: Workspace, version: StateVersion, resource_count: int | None) -> None:
     """Put *version* at the end of the chain, in the transaction that holds the workspace's row.
 
-    *resource_count* is None where nobody has counted yet.
+    What was announced before it and has not come is superseded, and given up.  *resource_count* is None where
+    nobody has counted yet.
     """
     before = await StateVersion.get_or_none(id=workspace.current_state_version_id)
     version.intermediate = False
     version.previous_id = before.id if before else None
     version.chain_hash = link(version, before)
     await version.save()
+    older = StateVersion.filter(workspace_id=workspace.id, status="pending", created_at__lt=version.created_at)
+    await older.update(status="discarded")
     changes: dict[str, Any] = {"current_state_version_id": version.id, "latest_change_at": clock.now()}
     if resource_count is not None:
         changes["resource_count"] = resource_count

@@ -186,6 +186,25 @@ async def test_the_lock_must_still_be_held_when_the_bytes_arrive(writer: Actor, 
     assert await current(workspace) is None
 
 
+@pytest.mark.parametrize("forced", [True, False])
+async def test_what_was_announced_under_one_lock_never_comes_under_the_next(
+    forced: bool, writer: Actor, workspace: Workspace
+) -> None:
+    """Nor does a version that a newer one has superseded hold the lock, or outlive it."""
+    late = await states.create(writer, workspace, announced(state(5), 5))
+    await push(writer, workspace, state(1), 1)
+    assert (await StateVersion.get(id=late.id)).status == "discarded"
+    # As a snapshot comes, or a server before this one left it: announced, and not the newest.
+    await StateVersion.filter(id=late.id).update(status="pending")
+    free = workspaces.force_unlock if forced else workspaces.unlock
+    await free(writer, await Workspace.get(id=workspace.id))
+    assert (await StateVersion.get(id=late.id)).status == "discarded"
+    await workspaces.lock(writer, await Workspace.get(id=workspace.id))
+    with pytest.raises(Conflict, match="given up"):
+        await states.receive(late.id, chunked(state(5)))
+    assert await current(workspace) == state(1)
+
+
 async def test_of_two_states_with_one_serial_one_wins_whole(writer: Actor, workspace: Workspace) -> None:
     contents = [state(1, note=f"writer {number}") for number in range(5)]
     versions = [await states.create(writer, workspace, announced(content)) for content in contents]
@@ -314,7 +333,7 @@ async def test_a_late_upload_that_can_no_longer_follow_does_not_hold_the_lock(
 ) -> None:
     late = await states.create(writer, workspace, announced(state(1, note="late")))
     await push(writer, workspace, state(1), 1)
-    with pytest.raises(Conflict, match="serial"):
+    with pytest.raises(Conflict, match="a newer state came before them"):
         await states.receive(late.id, chunked(state(1, note="late")))
     await workspaces.unlock(writer, await Workspace.get(id=workspace.id))
 
