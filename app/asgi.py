@@ -55,6 +55,7 @@ def routes(settings: Settings) -> list[Route]:
         needed={"database": database.ping, "objects": objects.ping, "keys": keys_work},
         useful={"valkey": valkey_answers(settings)},
         metrics_token=settings.metrics_token,
+        loopback_is_here=not settings.behind_proxy,
         figures=measured,
     )
     return [*api_routes, *github_routes, *health.routes(), *page_routes]

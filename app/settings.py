@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     """Requests a second for each user or token owner, for each address when anonymous.  0 turns the limit
     off."""
     metrics_token: Annotated[Secret[str] | None, NoDecode] = None
-    """Bearer token that may read `/metrics` from elsewhere than loopback."""
+    """Bearer token that may read `/metrics` from elsewhere than loopback; behind a proxy, from anywhere."""
 
     # -- workers ---------------------------------------------------------------------------------------------
     worker_slots: Count = Field(default_factory=lambda: len(os.sched_getaffinity(0)))

@@ -31,6 +31,9 @@ class Health:
     needed: Mapping[str, Check]
     useful: Mapping[str, Check]
     metrics_token: Secret[str] | None = None
+    loopback_is_here: bool = True
+    """Whether what comes from a loopback address is asked on this machine.  Behind a proxy it may be anybody: not every
+    proxy says for whom it asks, and some pass on what the client says of itself."""
     figures: Callable[[], Awaitable[bytes]] | None = None
     """The text of the metrics; without it, of this process alone."""
 
@@ -54,10 +57,9 @@ class Health:
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics, from this machine or with the token of the settings"""
-        if not (_is_loopback(request) or self._has_token(request)):
-            text = (
-                "Metrics are shown to this machine, and to who sends the token of STATEROOM_METRICS_TOKEN as a bearer."
-            )
+        if not ((self.loopback_is_here and _is_loopback(request)) or self._has_token(request)):
+            here = "this machine, and to " if self.loopback_is_here else ""
+            text = f"Metrics are shown to {here}who sends the token of STATEROOM_METRICS_TOKEN as a bearer."
             return PlainTextResponse(text + "\n", 403)
         shown = await self.figures() if self.figures is not None else metrics.text()
         return Response(shown, media_type=metrics.CONTENT_TYPE)

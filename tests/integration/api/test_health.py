@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx2
@@ -103,15 +104,22 @@ async def test_a_start_knows_the_directory_of_objects_by_its_mark_or_by_an_objec
     assert away.exists()
 
 
-@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
-async def test_metrics_are_for_this_machine_and_who_has_the_token(opened: Settings) -> None:
-    settings = settings_module.load(**opened.model_dump() | {"metrics_token": "let-me-see"})
+def metrics_of(opened: Settings, **changes: object) -> Callable[..., Awaitable[httpx2.Response]]:
+    """Asks for metrics from an address, with headers."""
+    settings = settings_module.load(**opened.model_dump() | {"metrics_token": "let-me-see"} | changes)
     app = asgi.create_app(settings)
 
     async def ask(address: str, **headers: str) -> httpx2.Response:
         transport = httpx2.ASGITransport(app=app, client=(address, 1))
         async with httpx2.AsyncClient(transport=transport, base_url=EXTERNAL_URL) as http:
             return await http.get("/metrics", headers=headers)
+
+    return ask
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_metrics_are_for_this_machine_and_who_has_the_token(opened: Settings) -> None:
+    ask = metrics_of(opened)
 
     assert (await ask("127.0.0.1")).status_code == 200
     assert (await ask("::1")).status_code == 200
@@ -120,6 +128,15 @@ async def test_metrics_are_for_this_machine_and_who_has_the_token(opened: Settin
     seen = await ask("10.0.0.7", authorization="Bearer let-me-see")
     assert seen.status_code == 200
     assert 'stateroom_requests_total{method="GET",route="/metrics",status="403"}' in seen.text
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_behind_a_proxy_no_address_shows_metrics(opened: Settings) -> None:
+    ask = metrics_of(opened, behind_proxy=True)
+    for address in ("127.0.0.1", "::1", "10.0.0.7"):
+        refused = await ask(address)
+        assert (refused.status_code, "this machine" in refused.text) == (403, False)
+        assert (await ask(address, authorization="Bearer let-me-see")).status_code == 200
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
