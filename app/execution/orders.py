@@ -41,6 +41,8 @@ from app.workspaces.models import Workspace as WorkspaceRow
 _LAST_ATLAS = (0, 11, 12)
 #: From here on terraform knows `-generate-config-out`; every OpenTofu does.
 _FIRST_GENERATING = (1, 5)
+#: Of the API's documents.
+MOST_PARALLEL = 256
 
 
 class CannotStart(StateroomError):
@@ -292,13 +294,19 @@ def _spec(
         bwrap=station.bwrap,
         uid=uid,
         state_version=subject.plan.binding["state_version"] if subject.plan and subject.plan.binding else None,
-        remarks=(*laid.remarks, *_remarks(run)),
+        remarks=(*laid.remarks, *_remarks(run, environment)),
     )
 
 
-def _remarks(run: Run) -> list[str]:
-    why = cannot_generate(run) if run.allow_config_generation else None
-    return [f"No configuration is generated: {why}."] if why else []
+def _remarks(run: Run, environment: dict[str, str]) -> list[str]:
+    remarks = []
+    if run.allow_config_generation and (why := cannot_generate(run)):
+        remarks.append(f"No configuration is generated: {why}.")
+    if environment.get("TFE_PARALLELISM") and parallelism(environment) is None:
+        remarks.append(  # without the value, which may be a secret or as long as a book
+            f"The environment variable TFE_PARALLELISM is ignored: it is not a whole number from 1 to {MOST_PARALLEL}."
+        )
+    return remarks
 
 
 def _seconds(subject: Subject, station: Station) -> float:
@@ -318,9 +326,13 @@ def cannot_generate(run: Run) -> str | None:
     return None
 
 
-def _options(run: Run, environment: dict[str, str]) -> Options:
+def parallelism(environment: dict[str, str]) -> int | None:
+    """How many operations terraform may have under way, if the variables of a run say so."""
     asked = environment.get("TFE_PARALLELISM", "")
-    parallelism = int(asked) if re.fullmatch(r"[0-9]{1,3}", asked) and 1 <= int(asked) <= 256 else None
+    return int(asked) if re.fullmatch(r"[0-9]{1,3}", asked) and 1 <= int(asked) <= MOST_PARALLEL else None
+
+
+def _options(run: Run, environment: dict[str, str]) -> Options:
     return Options(
         destroy=run.is_destroy,
         refresh_only=run.refresh_only,
@@ -328,7 +340,7 @@ def _options(run: Run, environment: dict[str, str]) -> Options:
         targets=tuple(run.target_addrs or ()),
         replace=tuple(run.replace_addrs or ()),
         generates=run.allow_config_generation and cannot_generate(run) is None,
-        parallelism=parallelism,
+        parallelism=parallelism(environment),
         debugging=run.debugging_mode,
         # A CLI that saved the plan shows it from this document, also when it changes nothing.
         show_unchanged=run.save_plan,

@@ -150,9 +150,11 @@ async def test_environment_variables_arrive_and_secrets_are_masked_in_logs_and_d
     await factories.make_variable(home, "GREETING", "hello there", category="env")
     await factories.make_variable(home, "CLOUD_KEY", "k3y-that-is-secret", category="env", sensitive=True)
     await factories.make_variable(home, "STATEROOM_X", "no", category="env")
+    await factories.make_variable(home, "TFE_PARALLELISM", "999", category="env")
     run = await rested(await start({"main.tf": ECHO}, home))
     log = await whole_log(run)
     assert "The environment variable 'STATEROOM_X' was not passed on" in log
+    assert log.count("TFE_PARALLELISM is ignored: it is not a whole number from 1 to 256.") == 1
     assert "swordfish" not in log
     plan = await Plan.get(run_id=run.id).select_related("json_output", "json_output_redacted")
     assert plan.masked_count > 0
