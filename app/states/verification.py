@@ -23,6 +23,7 @@ _LIGHT = (
     "serial",
     "lineage",
     "size",
+    "md5",
     "sha256",
     "run_id",
     "created_by_id",
@@ -83,14 +84,20 @@ async def _damage(version: StateVersion) -> str | None:
     content = await StoredObject.get_or_none(id=version.content_id)
     if content is None:
         return "Its bytes are gone, and nobody deleted them."
-    digest = hashlib.sha256()
+    size, digest, told = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     try:
         async for piece in objects.stream(content):
+            size += len(piece)
             digest.update(piece)
+            told.update(piece)
     except (crypto.Damaged, Unavailable) as damage:
         return damage.sentence
     if digest.hexdigest() != version.sha256:
         return "Its bytes have another SHA-256 than was recorded."
+    if told.hexdigest() != version.md5:
+        return "Its bytes have another MD5 than is told of it."
+    if size != version.size:
+        return f"It has {size} bytes, and {version.size} are told of it."
     return None
 
 

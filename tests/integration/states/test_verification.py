@@ -48,6 +48,8 @@ async def test_what_nobody_touched_fits(workspace: Workspace, versions: list[Sta
     [
         {"serial": 7},
         {"lineage": "other"},
+        {"md5": "0" * 32},
+        {"size": 5},
         {"sha256": "0" * 64},
         {"created_by_id": "user-mallory"},
         {"run_id": "run-other"},
