@@ -45,12 +45,15 @@ async def settle(workspace: Workspace) -> bool:
     """The lock is freed: the newest snapshot taken under it becomes current if nothing newer is, the others go.
 
     In the transaction that frees the lock.  True if another version is current now.
+
+    A serial may come twice with other bytes: terraform counts on only where its file differs from what it began with,
+    so a write that leads back there keeps the number.  The later one is the newest.
     """
     snapshots = StateVersion.filter(workspace_id=workspace.id, intermediate=True)
     if not await snapshots.exists():
         return False
     current = await StateVersion.get_or_none(id=workspace.current_state_version_id)
-    newest = await snapshots.filter(status="finalized").order_by("-serial").first()
+    newest = await snapshots.filter(status="finalized").order_by("-serial", "-created_at", "-id").first()
     promoted = newest is not None and (current is None or newest.serial > current.serial)
     if newest is not None and promoted:
         await make_current(workspace, newest, managed(newest))

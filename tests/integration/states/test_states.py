@@ -256,6 +256,16 @@ async def test_the_newest_snapshot_becomes_current_when_its_run_ends_without_mor
     assert await StoredObject.filter(kind="state").count() == 1
 
 
+async def test_of_snapshots_with_one_serial_the_later_becomes_current() -> None:
+    run = await factories.make_run()
+    workspace = await Workspace.get(id=run.workspace_id)
+    applying = of_run(RunClaims(run.id, "job-1", "apply", workspace.id, workspace.organization_id))
+    for note in "abcde":
+        await push(applying, workspace, state(3, note=note), 3, intermediate=True)
+    await moves.move(run, "fail")
+    assert await current(workspace) == state(3, note="e")
+
+
 async def test_snapshots_go_when_the_final_state_has_come() -> None:
     run = await factories.make_run()
     workspace = await Workspace.get(id=run.workspace_id)
