@@ -75,17 +75,25 @@ async def announce(
 
 
 async def finalize(
-    version: StateVersion, stored: StoredObject, contents: Contents, *, recovered_from: str | None = None
+    version: StateVersion,
+    stored: StoredObject,
+    contents: Contents,
+    *,
+    recovered_from: str | None = None,
+    back_from: str | None = None,
 ) -> bool:
     """Compare once more and make it current, in one transaction.  False: the same bytes had come before.
 
-    What is *recovered_from* a run needs a workspace that no other holds; everything else, the lock itself.
+    What is *recovered_from* a run needs a workspace that no other holds; everything else, the lock itself.  What goes
+    *back_from* a version needs that one to be current still.
     """
     async with in_transaction():
         workspace = await locked(version.workspace.id)
         fresh = await StateVersion.get(id=version.id)
         if fresh.status == FINALIZED:
             return False
+        if back_from is not None:
+            succession.require_unmoved(workspace, back_from)
         if fresh.status == DISCARDED:
             raise Conflict(
                 "This state version was given up: its bytes did not come in time, a newer state came before them, or"

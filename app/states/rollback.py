@@ -44,7 +44,7 @@ async def rollback(actor: Actor, workspace: Workspace, version_id: str) -> State
             raise Conflict("This state has its serial more than once, so no later one can be written into it.")
         version = await _begin(actor, workspace, now, old, stored, contents)
         try:
-            await arrival.finalize(version, stored, contents)
+            await arrival.finalize(version, stored, contents, back_from=now.id)
         except BaseException:
             await asyncio.shield(arrival.give_up(version.id))
             raise
@@ -74,8 +74,7 @@ async def _begin(
     async with in_transaction():
         fresh = await arrival.locked(workspace.id)
         succession.require_lock(actor, fresh)
-        if fresh.current_state_version_id != now.id:
-            raise Conflict("Another state became current meanwhile. Look at it, then ask again.")
+        succession.require_unmoved(fresh, now.id)
         version = await StateVersion.create(
             id=ids.new("state_version"),
             workspace_id=workspace.id,

@@ -79,6 +79,12 @@ def require_successor(now: StateVersion | None, serial: int, lineage: str | None
         )
 
 
+def require_unmoved(workspace: Workspace, current_id: str) -> None:
+    """Raise Conflict unless that version is current still: who goes back from it has looked at no other."""
+    if workspace.current_state_version_id != current_id:
+        raise Conflict("Nothing was rolled back: another state became current meanwhile. Look at it, then ask again.")
+
+
 def follows(before: StateVersion, serial: int, lineage: str) -> bool:
     """Whether it does for certain: a lineage that is not said yet may turn out to be another one."""
     return serial > before.serial and lineage == before.lineage

@@ -17,7 +17,7 @@ from app import states, workspaces
 from app.access.actors import SYSTEM, Actor, RunClaims, of_run
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from app.runs import moves
-from app.states import NewState, history, outputs, verification
+from app.states import NewState, arrival, history, outputs, verification
 from app.states.models import StateVersion
 from app.storage import objects
 from app.storage.models import StoredObject
@@ -127,6 +127,27 @@ async def test_t33_the_cloud_block_may_go_back_without_saying_force(writer: Acto
     assert version.forced
     assert await current(workspace) == state(2, "new")
     assert await StateVersion.filter(workspace_id=workspace.id).count() == 2
+
+
+async def test_of_two_rollbacks_at_once_the_later_is_told_of_the_other(
+    writer: Actor, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lineage of its own would let it past the serial."""
+    first = await push(writer, workspace, state(1, "old"), 1, lineage="old")
+    second = await push(writer, workspace, state(2), 2, force=True)
+    await push(writer, workspace, state(3), 3)
+    locked, finalize = await Workspace.get(id=workspace.id), arrival.finalize
+
+    async def overtaken(*given: Any, **more: Any) -> bool:
+        monkeypatch.setattr(arrival, "finalize", finalize)
+        await states.rollback(writer, locked, second.id)
+        return await finalize(*given, **more)
+
+    monkeypatch.setattr(arrival, "finalize", overtaken)
+    with pytest.raises(Conflict, match="Nothing was rolled back: another state became current"):
+        await states.rollback(writer, locked, first.id)
+    assert await current(workspace) == state(4)
+    assert await StateVersion.filter(status="pending").count() == 0
 
 
 async def test_an_old_state_forced_again_becomes_current_again(writer: Actor, workspace: Workspace) -> None:
