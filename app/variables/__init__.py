@@ -1,6 +1,6 @@
 """Variables: what a run is told."""
 
-from app.variables.actions import create, delete, find, of, update, update_all
+from app.variables.actions import create, delete, find, find_anywhere, of, update, update_all, visible
 from app.variables.inheritance import effective, overview
 from app.variables.values import Change, check_environment
 
@@ -11,8 +11,10 @@ __all__ = [
     "delete",
     "effective",
     "find",
+    "find_anywhere",
     "of",
     "overview",
     "update",
     "update_all",
+    "visible",
 ]

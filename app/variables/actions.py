@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tortoise.exceptions import IntegrityError
+from tortoise.queryset import QuerySet
 
+from app import workspaces
 from app.access.actors import Actor
-from app.access.permissions import require
+from app.access.permissions import grants, require
 from app.errors import NotFound
 from app.storage.database import in_transaction
 from app.variables import values
 from app.variables.models import Variable
 from app.variables.values import Change
 from app.workspaces.models import Workspace
+from app.workspaces.visibility import subquery
 
 
 async def of(actor: Actor, workspace: Workspace) -> list[Variable]:
@@ -27,6 +30,25 @@ async def find(actor: Actor, workspace: Workspace, variable_id: str) -> Variable
     if variable is None:
         raise _none(workspace, variable_id)
     return variable
+
+
+async def find_anywhere(actor: Actor, variable_id: str) -> tuple[Workspace, Variable]:
+    """A workspace's variable by its id alone, and its workspace."""
+    variable = await Variable.get_or_none(id=variable_id)
+    living = workspaces.visible(actor).select_related("organization")
+    workspace = await living.get_or_none(id=variable.workspace_id) if variable else None
+    missing = f"There is no variable {variable_id[:40]}, or you may not see it."
+    if variable is None or workspace is None:
+        raise NotFound(missing)
+    await require(actor, "variable:read", workspace, missing=missing)
+    return workspace, variable
+
+
+def visible(actor: Actor) -> QuerySet[Variable]:
+    """Those of every workspace whose variables *actor* may read, workspace by workspace.  A run's token reads none."""
+    may = [id for id in actor.organization_ids if "variable:read" in grants(actor, id)]
+    found = Variable.filter(workspace_id__in=subquery(actor), workspace__organization_id__in=may)
+    return found.order_by("workspace_id", "key", "category", "id")
 
 
 async def create(actor: Actor, workspace: Workspace, wanted: Change) -> Variable:

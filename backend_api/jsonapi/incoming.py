@@ -43,6 +43,13 @@ class Incoming:
     def __contains__(self, name: str) -> bool:
         return name in self.attributes or name in self.relations
 
+    def id_of(self, relation: str) -> str:
+        """The id that *relation*, which was sent, names.  Raises Invalid if it names none."""
+        ref = self.relations[relation]
+        if not isinstance(ref, Ref) or ref.id is None:
+            raise Invalid("The relation must name an id.", field=f"/data/relationships/{dashed(relation)}/data")
+        return ref.id
+
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes[name] if name in self.attributes else self.relations.get(name, default)
 

@@ -19,8 +19,7 @@ from app.runs.outdated import Outdated
 from app.runs.waiting import Waiting
 from backend_api import finding
 from backend_api.authentication import actor_of, client_version
-from backend_api.jsonapi import Attribute, Incoming, Ref, Resource, ToMany, ToOne, View, page_of, read_action
-from backend_api.names import dashed
+from backend_api.jsonapi import Attribute, Incoming, Resource, ToMany, ToOne, View, page_of, read_action
 from backend_api.resources.workspaces import WorkspaceResource
 
 #: What the API calls a permission on a run, and the action it stands for.
@@ -199,10 +198,10 @@ async def create(request: Request) -> Response:
     """POST /runs"""
     sent = await RunResource.read(request, required=["workspace"])
     actor = actor_of(request)
-    workspace = await workspaces.find(actor, _id(sent, "workspace"))
+    workspace = await workspaces.find(actor, sent.id_of("workspace"))
     version = None
     if sent.relations.get("configuration_version") is not None:
-        version = await configurations.find(actor, _id(sent, "configuration_version"))
+        version = await configurations.find(actor, sent.id_of("configuration_version"))
     run = await runs.create(actor, workspace, version, _options(sent, from_cli=client_version(request) is not None))
     return await RunResource.one(request, run, 201)
 
@@ -259,13 +258,6 @@ async def _run(request: Request) -> Run:
 async def _comment(request: Request) -> str | None:
     comment: str | None = (await read_action(request, comment=str | None)).get("comment")
     return comment
-
-
-def _id(sent: Incoming, name: str) -> str:
-    ref = sent.relations[name]
-    if not isinstance(ref, Ref) or ref.id is None:
-        raise Invalid("The relation must name an id.", field=f"/data/relationships/{dashed(name)}/data")
-    return ref.id
 
 
 #: What a run would have to heed and does not yet, and what terraform calls it.  Ignoring it would plan something else.

@@ -118,15 +118,14 @@ async def show(request: Request) -> Response:
 
 async def index(request: Request) -> Response:
     """GET /state-versions?filter[workspace][name]=…&filter[organization][name]=…: newest first"""
-    wanted = request.query_params
-    organization, name = wanted.get("filter[organization][name]"), wanted.get("filter[workspace][name]")
-    if not organization or not name:
+    workspace = await finding.workspace_asked(request)
+    if workspace is None:
         raise Invalid(
-            "State versions are listed of one workspace: give filter[organization][name] and filter[workspace][name].",
-            parameter="filter[workspace][name]" if organization else "filter[organization][name]",
+            f"State versions are listed of one workspace: give {' and '.join(finding.NAMED)}.",
+            parameter=finding.NAMED[0],
         )
-    workspace = await finding.workspace_named(request, organization, name)
-    found = await states.of(actor_of(request), workspace, status=wanted.get("filter[status]") or None)
+    status = request.query_params.get("filter[status]") or None
+    found = await states.of(actor_of(request), workspace, status=status)
     return await StateVersionResource.page(request, found)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import variables
+from app import variables, workspaces
 from app.errors import Invalid, NotFound
 from app.http.routing import Route
 from app.secret import Secret
@@ -78,7 +78,18 @@ class VariableOfWorkspaceResource(VariableResource, variant=True):
 
 async def index(request: Request) -> Response:
     """GET /workspaces/{id}/vars: its own, all of them in one page"""
-    workspace = await finding.workspace(request)
+    return await _own(request, await finding.workspace(request))
+
+
+async def index_everywhere(request: Request) -> Response:
+    """GET /vars?filter[workspace][name]=…&filter[organization][name]=…: for old clients; without, of all workspaces"""
+    workspace = await finding.workspace_asked(request)
+    if workspace is not None:
+        return await _own(request, workspace)
+    return await VariableResource.page(request, variables.visible(actor_of(request)))
+
+
+async def _own(request: Request, workspace: Workspace) -> Response:
     placed = await variables.overview(actor_of(request), workspace)
     own = sorted((one for one in placed if one.variable_set is None), key=_order)
     return await _in_workspace(request, own)
@@ -139,13 +150,25 @@ async def show(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """POST /workspaces/{id}/vars"""
     workspace = await finding.workspace(request)
-    sent = await VariableResource.read(request, required=["key", "category"])
+    return await _create(request, workspace, await VariableResource.read(request, required=["key", "category"]))
+
+
+async def create_anywhere(request: Request) -> Response:
+    """POST /vars: for old clients; the relation `workspace` says where"""
+    sent = await VariableResource.read(request, required=["key", "category", "workspace"])
+    workspace = await workspaces.find(actor_of(request), sent.id_of("workspace"))
+    return await _create(request, workspace, sent)
+
+
+async def _create(request: Request, workspace: Workspace, sent: Incoming) -> Response:
     variable = await variables.create(actor_of(request), workspace, change(sent))
     return await VariableResource.one(request, variable, 201)
 
 
 async def update(request: Request) -> Response:
-    """PATCH /workspaces/{id}/vars/{variable}"""
+    """PATCH /workspaces/{id}/vars/{variable}
+
+    Old clients leave the workspace out: /vars/{variable}."""
     workspace, variable = await _find(request)
     sent = await VariableResource.read(request)
     changed = await variables.update(actor_of(request), workspace, variable, change(sent))
@@ -165,15 +188,20 @@ async def update_all(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /workspaces/{id}/vars/{variable}"""
+    """DELETE /workspaces/{id}/vars/{variable}
+
+    Old clients leave the workspace out: /vars/{variable}."""
     workspace, variable = await _find(request)
     await variables.delete(actor_of(request), workspace, variable)
     return Response(status_code=204)
 
 
 async def _find(request: Request) -> tuple[Workspace, Variable]:
+    id = request.path_params["variable"]
+    if "id" not in request.path_params:
+        return await variables.find_anywhere(actor_of(request), id)
     workspace = await finding.workspace(request)
-    return workspace, await variables.find(actor_of(request), workspace, request.path_params["variable"])
+    return workspace, await variables.find(actor_of(request), workspace, id)
 
 
 def change(sent: Incoming | Ref) -> variables.Change:
@@ -196,6 +224,10 @@ routes = [
     Route("/workspaces/{id}/vars/{variable}", update, methods=["PATCH"]),
     Route("/workspaces/{id}/vars/{variable}", delete, methods=["DELETE"]),
     Route("/workspaces/{id}/relationships/vars", update_all, methods=["PATCH"]),
+    Route("/vars", index_everywhere),
+    Route("/vars", create_anywhere, methods=["POST"]),
+    Route("/vars/{variable}", update, methods=["PATCH"]),
+    Route("/vars/{variable}", delete, methods=["DELETE"]),
     Route(_OF_SET, of_set),
     Route(_OF_SET + "/{variable}", show_of_set),
 ]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app import variables
+from app import clock, variables
+from app.access.models import User
 from app.organizations.models import Organization
 from app.settings import Settings
 from app.variables import values
@@ -233,6 +234,62 @@ async def test_a_variable_is_found_in_its_own_workspace_only(
     assert (await client.get(f"{path}/{other.id}")).status_code == 404
     assert (await client.delete(f"{path}/{other.id}")).status_code == 404
     assert (await client.get(f"{path}/{'x' * 300}")).status_code == 404
+
+
+async def test_old_clients_name_the_workspace_in_the_body_and_in_filters(
+    client: Client, path: str, workspace: Workspace
+) -> None:
+    where = {"workspace": {"data": {"type": "workspaces", "id": workspace.id}}}
+    body = variable("password", "hunter2-very-secret", sensitive=True)
+    made = await client.post("/vars", {"data": body["data"] | {"relationships": where}})
+    assert made.status_code == 201, made.text
+    assert "hunter2" not in made.text
+    one = made.json()["data"]["id"]
+    again = await client.post("/vars", {"data": body["data"] | {"relationships": where}})
+    assert error(again)["detail"] == "Key has already been taken."
+    named = {"filter[organization][name]": "acme", "filter[workspace][name]": "net"}
+    assert (await client.get("/vars", params=named)).json()["data"] == (await client.get(path)).json()["data"]
+    changed = await client.patch(f"/vars/{one}", document("vars", {"value": "other"}, id=one))
+    assert (changed.status_code, attributes(changed)["value"]) == (200, None)
+    assert (await client.delete(f"/vars/{one}")).status_code == 204
+    assert await Variable.all().count() == 0
+    for gone in (await client.patch(f"/vars/{one}", body), await client.delete(f"/vars/{one}")):
+        assert gone.status_code == 404
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_an_old_client_that_does_not_say_where_is_refused_by_name(client: Client, workspace: Workspace) -> None:
+    nowhere = await client.post("/vars", variable())
+    assert pointer(nowhere) == "/data/relationships/workspace"
+    for where, status in (({"data": None}, 422), ({"data": {"type": "workspaces", "id": "ws-none"}}, 404)):
+        sent = {"data": variable()["data"] | {"relationships": {"workspace": where}}}
+        assert (await client.post("/vars", sent)).status_code == status
+    halves = {"filter[organization][name]": "acme", "filter[workspace][name]": "net"}
+    for given, missing in (tuple(halves), tuple(halves)[::-1]):
+        refused = await client.get("/vars", params={given: halves[given]})
+        assert (refused.status_code, error(refused)["source"]) == (422, {"parameter": missing})
+    assert await Variable.all().count() == 0
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_without_a_filter_those_of_all_workspaces_come_in_pages_and_nobody_elses(
+    client: Client, owner: User, organization: Organization, workspace: Workspace
+) -> None:
+    await factories.make_variable(workspace, "a")
+    await factories.make_variable(await factories.make_workspace(organization, "other"), "b")
+    stranger = await factories.make_organization("foreign", owner=await factories.make_user("stranger"))
+    foreign = await factories.make_variable(await factories.make_workspace(stranger, "net"), "c")
+    gone = await factories.make_workspace(organization, "gone")
+    await factories.make_variable(gone, "d")
+    await Workspace.filter(id=gone.id).update(deleted_at=clock.now())
+    listed = await client.get("/vars")
+    assert {one["attributes"]["key"] for one in listed.json()["data"]} == {"a", "b"}
+    paged = await client.get("/vars", params={"page[size]": "1", "page[number]": "2"})
+    assert [one["id"] for one in paged.json()["data"]] == [listed.json()["data"][1]["id"]]
+    assert paged.json()["meta"]["pagination"]["total-count"] == 2
+    assert (await client.patch(f"/vars/{foreign.id}", document("vars", {"value": "x"}))).status_code == 404
+    assert (await client.delete(f"/vars/{foreign.id}")).status_code == 404
+    assert await Variable.exists(id=foreign.id)
 
 
 async def test_a_sealed_value_opens_in_its_own_row_only(workspace: Workspace) -> None:
