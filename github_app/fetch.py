@@ -46,22 +46,24 @@ class Files:
         return directory in self.directories
 
 
-async def files_of(api: Source, repository: Repository, sha: str, organization_id: str, *, submodules: bool) -> Files:
-    """The files of commit *sha*, fetched unless they were lately.
+async def files_of(
+    api: Source, repository: Repository, sha: str, organization_id: str, *, submodules: bool, restricted: bool = False
+) -> Files:
+    """The files of commit *sha*, fetched unless they were lately; *restricted* if a stranger wrote it.
 
     Raises Unavailable where trying again may help; anything else is final: a StateroomError whose sentence says what
     is wrong with the commit.
     """
     try:
         stored = await archives.find(organization_id, repository, sha, submodules=submodules)
-        stored = stored or await _fetched(api, repository, sha, organization_id, submodules)
+        stored = stored or await _fetched(api, repository, sha, organization_id, submodules, restricted)
     except Invalid as error:
         raise Conflict(f"The files of {repository.full_name} at {sha[:7]} cannot be used. {error.sentence}") from error
     return Files(stored, await directories.of(stored))
 
 
 async def _fetched(
-    api: Source, repository: Repository, sha: str, organization_id: str, submodules: bool
+    api: Source, repository: Repository, sha: str, organization_id: str, submodules: bool, restricted: bool
 ) -> StoredObject:
     slug = Slug(ArchiveLimits.of(settings.current()), sha)
     wants_large = settings.current().fetch_lfs
@@ -73,7 +75,7 @@ async def _fetched(
     token = await api.fetch_token(repository)
     try:
         large_files = wants_large and slug.lacks.large_files
-        commit = Commit(repository.clone_url, repository.full_name, sha, submodules, large_files)
+        commit = Commit(repository.clone_url, repository.full_name, sha, submodules, large_files, restricted)
         slug = Slug(ArchiveLimits.of(settings.current()), sha)
         packed = slug.packed(git_fetch.archive(commit, token))
         return await archives.keep(organization_id, repository, sha, packed, submodules=submodules)

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 SOURCE = "tfe-configuration-version"
 REASON = "vcs"
+#: All that a check says of a stranger's commit that could not be fetched: why could tell of what this server reaches.
+UNTOLD = "The commit could not be fetched."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Concern:
     approved_by: Actor | None = None
     #: Whether it gets a run, or the commit's configuration only, for a run that a person starts.
     queues: bool = True
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether a stranger wrote the commit."""
+        return self.approved_by is not None
 
     @property
     def workspace(self) -> Workspace:
@@ -134,17 +141,28 @@ async def plan(api: Api, occasion: Occasion, concerns: Sequence[Concern]) -> Res
     """Queue a run in each workspace of *concerns*: the commit's files are fetched once for each organization.
 
     A run is made only once its archive is there.  What cannot be fetched or planned is told in the result; raises
-    Unavailable if trying again may help, nothing lost and nothing done twice.
+    Unavailable if trying again may help, nothing lost and nothing done twice.  Of a stranger's commit neither says why
+    it could not be fetched: that is for the workspaces' events and the log.
     """
     result = Result()
-    for (_, submodules), group in _fetches(concerns).items():
-        organization_id = group[0].workspace.organization_id
+    for fetched, group in _fetches(concerns).items():
         try:
-            files = await fetch.files_of(api, occasion.repository, occasion.sha, organization_id, submodules=submodules)
-        except Unavailable:
-            raise
+            files = await fetch.files_of(
+                api,
+                occasion.repository,
+                occasion.sha,
+                fetched.organization_id,
+                submodules=fetched.submodules,
+                restricted=fetched.restricted,
+            )
+        except Unavailable as error:
+            if not fetched.restricted:
+                raise
+            log.warning("a stranger's commit could not be fetched", sha=occasion.sha, reason=error.sentence)
+            raise Unavailable(UNTOLD) from error
         except StateroomError as error:
-            await _fail(occasion, group, result, error.sentence)
+            told = UNTOLD if fetched.restricted else error.sentence
+            await _fail(occasion, group, result, error.sentence, told=told)
             continue
         for concern in group:
             await _plan_one(occasion, concern, files, result)
@@ -162,10 +180,20 @@ async def cancel(run_ids: Iterable[str], why: str) -> int:
     return canceled
 
 
-def _fetches(concerns: Sequence[Concern]) -> dict[tuple[str, bool], list[Concern]]:
-    groups: dict[tuple[str, bool], list[Concern]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What a fetch of the commit's files is for."""
+
+    organization_id: str
+    submodules: bool
+    restricted: bool
+
+
+def _fetches(concerns: Sequence[Concern]) -> dict[_Fetch, list[Concern]]:
+    groups: dict[_Fetch, list[Concern]] = defaultdict(list)
     for concern in concerns:
-        groups[concern.workspace.organization_id, concern.connection.ingress_submodules].append(concern)
+        submodules = concern.connection.ingress_submodules
+        groups[_Fetch(concern.workspace.organization_id, submodules, concern.is_restricted)].append(concern)
     return groups
 
 
@@ -217,10 +245,13 @@ async def _prepare(occasion: Occasion, concern: Concern, files: fetch.Files) -> 
         await _record(occasion, workspace_id, Outcome.WAITING, concern.reason)
 
 
-async def _fail(occasion: Occasion, concerns: Sequence[Concern], result: Result, sentence: str) -> None:
-    """The head is left as it was, so that a replay of the delivery tries again."""
+async def _fail(
+    occasion: Occasion, concerns: Sequence[Concern], result: Result, sentence: str, *, told: str | None = None
+) -> None:
+    """The head is left as it was, so that a replay of the delivery tries again.  *told* is what a check may say, if
+    that is not *sentence*."""
     for concern in concerns:
-        result.failures[concern.workspace.id] = sentence
+        result.failures[concern.workspace.id] = told or sentence
         await _record(occasion, concern.workspace.id, Outcome.FAILED, sentence)
 
 

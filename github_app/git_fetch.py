@@ -3,7 +3,9 @@ what Git LFS keeps elsewhere.
 
 Whose code it is decides nothing here: git gets an environment of its own and no configuration but ours, speaks https
 only, runs no hook, and is killed with all its children at the end, when it takes too long or too much room.  The token
-is in that environment alone; no argument, remote or file has it.  Source: `github-app.md` §5.2 of the protocol notes.
+is in that environment alone; no argument, remote or file has it.  Submodules are fetched like the commit itself, one
+after the other, since `git submodule update` would call whatever address it finds (`submodules.py`).  Source:
+`github-app.md` §5.2 of the protocol notes.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from app.configurations.archive import ArchiveLimits
 from app.errors import StateroomError, TooLarge, Unavailable
 from app.http.limits import readable
 from app.secret import Secret
+from github_app import submodules
 
 #: Seconds that all of a fetch may take, and between two looks at the room it takes.
 LONGEST = 600.0
 BETWEEN_LOOKS = 1.0
 #: What git says is told up to this much, from its end.
 MOST_TOLD = 64 * 1024
+#: Submodules are listed up to this many bytes.
+MOST_LISTED = 1024 * 1024
 PIECE = 256 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -51,6 +56,8 @@ class Commit:
     submodules: bool
     large_files: bool = False
     """Whether files of Git LFS are fetched, from the repository's own host; those of submodules are not."""
+    restricted: bool = False
+    """Whether a stranger wrote it: then the token goes to the repository itself alone, and no redirect is followed."""
 
 
 async def archive(commit: Commit, token: Secret[str]) -> AsyncIterator[bytes]:
@@ -74,6 +81,7 @@ class _Fetch:
         self._commit = commit
         self._directory = directory
         self._tree = directory / "tree"
+        self._tree.mkdir()
         self._environment = _environment(commit, token, directory)
         self._limits = ArchiveLimits.of(settings.current())
 
@@ -81,24 +89,50 @@ class _Fetch:
         commit, name = self._commit, f"{self._commit.full_name} at {self._commit.sha[:7]}"
         try:
             async with asyncio.timeout(LONGEST):
-                await self._git("init", "--quiet", str(self._tree))
-                await self._git("remote", "add", "origin", commit.clone_url)
-                await self._git("fetch", "--quiet", "--depth=1", "--no-tags", "origin", commit.sha)
-                await self._git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+                await self._check_out(self._tree, commit.clone_url, commit.sha)
                 if commit.submodules:
-                    await self._git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+                    await self._check_out_submodules()
                 if commit.large_files:
-                    await self._git("lfs", "pull")
-                committed = int(await self._git("show", "--no-patch", "--format=%ct", commit.sha))
+                    await self._git(self._tree, "lfs", "pull")
+                committed = int(await self._git(self._tree, "show", "--no-patch", "--format=%ct", commit.sha))
                 await asyncio.to_thread(self._pack, committed)
         except TimeoutError:
             raise Unavailable(f"git took longer than {LONGEST / 60:.0f} minutes to fetch {name}.") from None
 
-    async def _git(self, *arguments: str) -> bytes:
-        where = ["-C", str(self._tree)] if self._tree.exists() else []
+    async def _check_out(self, tree: Path, url: str, sha: str) -> None:
+        await self._git(tree, "init", "--quiet")
+        await self._git(tree, "remote", "add", "origin", url)
+        await self._git(tree, "fetch", "--quiet", "--depth=1", "--no-tags", "origin", sha)
+        await self._git(tree, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+
+    async def _check_out_submodules(self) -> None:
+        """Those of the commit and those of its submodules, each address judged before git sees it."""
+        waiting = [(self._tree, self._commit.clone_url)]
+        while waiting:
+            tree, url = waiting.pop()
+            for submodule in await self._submodules_of(tree):
+                there, inside = submodule.address(url), submodule.directory(tree)
+                await self._check_out(inside, there, submodule.sha)
+                waiting.append((inside, there))
+
+    async def _submodules_of(self, tree: Path) -> list[submodules.Submodule]:
+        if not (tree / ".gitmodules").exists():
+            return []
+        status = await self._git(tree, "submodule", "status", most=MOST_LISTED)
+        if not status:
+            return []
+        read = ("config", "--blob", "HEAD:.gitmodules", "--null", "--get-regexp", r"^submodule\.")
+        settings = await self._git(tree, *read, most=MOST_LISTED)
+        if MOST_LISTED in (len(status), len(settings)):
+            raise GitFailed(f"{self._commit.full_name} has more submodules than can be listed in {MOST_LISTED} bytes.")
+        return list(submodules.listed(status.decode("utf-8", "replace"), settings.decode("utf-8", "replace")))
+
+    async def _git(self, tree: Path, *arguments: str, most: int = MOST_TOLD) -> bytes:
+        """Run git in *tree*: what it said, from its end and no more than *most* bytes.  Raises GitFailed."""
         process = await asyncio.create_subprocess_exec(
             "git",
-            *where,
+            "-C",
+            str(tree),
             *arguments,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -108,7 +142,7 @@ class _Fetch:
         )
         watching = asyncio.create_task(self._watch(process.pid))
         try:
-            said = await _read(process)
+            said = await _read(process, most)
             code = await process.wait()
         finally:
             watching.cancel()
@@ -138,7 +172,7 @@ class _Fetch:
         reason = " ".join("".join(c for c in "; ".join(told) if c.isprintable()).split())[:1000]
         sentence = f"git could not fetch {self._commit.full_name} at {self._commit.sha[:7]}: {reason}"
         if "could not read Username" in said:
-            sentence += ". The app's installation has to see every repository that is a submodule."
+            sentence += ". A submodule has to be public: what fetches it may read the commit's own repository alone."
         if "'lfs' is not a git command" in said:
             sentence += " Install git-lfs where workers run, or set STATEROOM_FETCH_LFS=false."
         return Unavailable(sentence) if _may_pass(said) else GitFailed(sentence)
@@ -168,16 +202,15 @@ def _environment(commit: Commit, token: Secret[str], home: Path) -> dict[str, st
     if url.scheme != "https" and (url.scheme != "http" or url.hostname not in _LOOPBACK):
         raise GitFailed(f"Repositories are fetched over https only, and not from {url.scheme}://{url.netloc}.")
     host = f"{url.scheme}://{url.netloc}/"
+    known_to = commit.clone_url if commit.restricted else host
     basic = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
     given = [
         ("protocol.allow", "never"),
         (f"protocol.{url.scheme}.allow", "always"),
-        (f"http.{host}.extraHeader", f"Authorization: Basic {basic}"),
-        ("http.followRedirects", "initial"),
+        (f"http.{known_to}.extraHeader", f"Authorization: Basic {basic}"),
+        ("http.followRedirects", "false" if commit.restricted else "initial"),
         ("http.lowSpeedLimit", "1000"),
         ("http.lowSpeedTime", "60"),
-        (f"url.{host}.insteadOf", f"git@{url.hostname}:"),
-        (f"url.{host}.insteadOf", f"ssh://git@{url.hostname}/"),
         ("core.hooksPath", "/dev/null"),
         ("core.fsmonitor", "false"),
         ("core.attributesFile", "/dev/null"),
@@ -210,11 +243,11 @@ def _environment(commit: Commit, token: Secret[str], home: Path) -> dict[str, st
     return environment
 
 
-async def _read(process: asyncio.subprocess.Process) -> bytes:
+async def _read(process: asyncio.subprocess.Process, most: int) -> bytes:
     assert process.stdout
     said = b""
     while piece := await process.stdout.read(8192):
-        said = (said + piece)[-MOST_TOLD:]
+        said = (said + piece)[-most:]
     return said
 
 

@@ -53,6 +53,8 @@ class Host:
         self.root = root
         self.url = ""
         self.refused = 0
+        #: Where paths begin that need no token.
+        self.public: set[str] = set()
         #: The paths of all requests.
         self.asked: list[str] = []
         #: What Git LFS keeps, by its digest.
@@ -61,7 +63,8 @@ class Host:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         self.asked.append(request.url.path)
-        if request.headers.get("authorization") != EXPECTED:
+        is_public = any(request.url.path.startswith(f"{path}/") for path in self.public)
+        if request.headers.get("authorization") != EXPECTED and not is_public:
             self.refused += 1
             answer = Response("no", 401, headers={"www-authenticate": "Basic"})
         else:

@@ -15,7 +15,8 @@ _ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
 }
 
-#: A path's new content; None removes it; a link is written as "-> target", a program as "#!...".
+#: A path's new content; None removes it; a link is written as "-> target", a submodule as "=> SHA", a
+#: program as "#!...".
 Files = Mapping[str, str | bytes | None]
 
 
@@ -114,6 +115,8 @@ def _change(path: str, content: str | bytes | None) -> bytes:
         return f"D {path}\n".encode()
     raw = content.encode() if isinstance(content, str) else content
     mode = "644"
+    if raw.startswith(b"=> "):
+        return f"M 160000 {raw[3:].decode()} {path}\n".encode()
     if raw.startswith(b"-> "):
         mode, raw = "120000", raw[3:]
     elif raw.startswith(b"#!"):

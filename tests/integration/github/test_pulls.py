@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from app import clock, organizations, runs, settings
 from app.access.actors import SYSTEM
 from app.access.models import User
 from app.configurations.models import ConfigurationVersion
+from app.errors import Unavailable
 from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
-from app.vcs.models import Connection, Repository
-from github_app import check_names, deliveries, reconciling, replay
+from app.vcs.models import Connection, Repository, VcsEvent
+from github_app import check_names, deliveries, fetch, reconciling, replay
 from github_app.models import Check, Delivery, LinkedAccount
 from tests import factories
 from tests.github import messages
@@ -240,6 +243,46 @@ async def test_a_workspace_plans_all_forks_only_where_the_server_permits_it_and_
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
     (run,) = await scene.runs(network)
     assert (run.plan_only, run.is_restricted) == (True, True)
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_strangers_submodules_make_the_server_call_nobody_and_the_check_tell_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    await Connection.filter(workspace_id=network.id).update(fork_policy="allow", ingress_submodules=True)
+    permitting = settings.current().model_copy(update={"allow_forks": True})
+    monkeypatch.setattr(settings, "current", lambda: permitting)
+    monkeypatch.setattr(deliveries, "PAUSES", ())
+    fork = scene.there.fork("mallory")
+    with socket.create_server(("127.0.0.1", 0)) as internal:
+        url = f"http://localhost:{internal.getsockname()[1]}/internal/thing.git"
+        wanted = f'[submodule "s"]\n\tpath = s\n\turl = {url}\n'
+        fork.commit("evil", {".gitmodules": wanted, "s": "=> " + "a" * 40}, "Evil")
+        pull = scene.there.open_pull("evil", fork=fork, by="mallory")
+        heard = await scene.hear("pull_request", messages.pull_request(scene.there, pull, "opened"))
+        internal.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            internal.accept()
+    assert heard.state == "done"
+    assert await scene.runs(network) == []
+    assert await said_on(pull) == {"The commit could not be fetched."}
+    (event,) = await VcsEvent.filter(workspace_id=network.id)
+    assert "submodules come from localhost" in event.reason
+
+    async def down(*_: object, **__: object) -> None:
+        raise Unavailable("git could not fetch it: Failed to connect to 10.0.0.7 port 22.")
+
+    monkeypatch.setattr(fetch, "files_of", down)
+    fork.commit("evil", {"s": "=> " + "b" * 40}, "Evil again")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    assert await said_on(pull) == {"The commit could not be fetched."}
+
+
+async def said_on(pull: world.Pull) -> set[str]:
+    """All that checks on the pull request's commit say of what failed."""
+    told = [row.wanted for row in await Check.filter(head_sha=pull.head_sha)]
+    return {text for one in told if one["conclusion"] == "failure" for text in (one["summary"],) if text}
 
 
 async def test_what_no_delivery_told_is_found(scene: Scene) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import TooLarge, Unavailable
+from app.errors import StateroomError, TooLarge, Unavailable
 from github_app import git_fetch
 from github_app.git_fetch import Commit, GitFailed
+from github_app.submodules import NotFetched
 from tests.github.git_host import TOKEN, Host, commit, git, serving
 
 
@@ -28,8 +29,10 @@ def directories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     assert list(place.iterdir()) == []
 
 
-async def fetched(host: Host, name: str, sha: str, *, submodules: bool = False) -> dict[str, str]:
-    wanted = Commit(f"{host.url}/{name}", name, sha, submodules)
+async def fetched(
+    host: Host, name: str, sha: str, *, submodules: bool = False, restricted: bool = False
+) -> dict[str, str]:
+    wanted = Commit(f"{host.url}/{name}", name, sha, submodules, restricted=restricted)
     packed = b"".join([piece async for piece in git_fetch.archive(wanted, TOKEN)])
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.pax_headers["comment"] == sha
@@ -67,20 +70,48 @@ async def test_submodules_come_with_the_token_however_they_are_addressed(host: H
     assert set(await fetched(host, "acme/net", sha)) == {"main.tf", ".gitmodules"}
 
 
-async def test_a_submodule_elsewhere_gets_no_token_and_is_named(
-    host: Host, tmp_path_factory: pytest.TempPathFactory
+def add_submodule(repository: Path, theirs: Path, url: str) -> str:
+    """Let *repository* have *theirs* as its submodule `mod`, addressed by *url*; the commit's id."""
+    commit(repository, {"main.tf": "# net"})
+    git(repository, "submodule", "add", "-q", str(theirs), "mod")
+    git(repository, "config", "-f", ".gitmodules", "submodule.mod.url", url)
+    return commit(repository, {})
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+async def test_a_host_that_a_submodule_names_is_never_called(
+    host: Host, tmp_path_factory: pytest.TempPathFactory, restricted: bool
 ) -> None:
     async with serving(Host(tmp_path_factory.mktemp("elsewhere"))) as elsewhere:
         commit(elsewhere.root / "evil/mod", {"m.tf": "# m"})
-        net = host.root / "acme/net"
-        commit(net, {"main.tf": "# net"})
-        git(net, "submodule", "add", "-q", str(elsewhere.root / "evil/mod"), "mod")
-        git(net, "config", "-f", ".gitmodules", "submodule.mod.url", f"{elsewhere.url}/evil/mod")
-        with pytest.raises(GitFailed, match="submodule path 'mod' failed") as caught:
-            await fetched(host, "acme/net", commit(net, {}), submodules=True)
-    assert elsewhere.refused
-    assert "has to see every repository" in caught.value.sentence
-    assert TOKEN.reveal() not in caught.value.sentence
+        commit(host.root / "acme/inner", {"i.tf": "# i"})
+        direct = add_submodule(host.root / "acme/net", elsewhere.root / "evil/mod", f"{elsewhere.url}/evil/mod")
+        add_submodule(host.root / "acme/modules", elsewhere.root / "evil/mod", f"{elsewhere.url}/evil/mod")
+        below = add_submodule(host.root / "acme/other", host.root / "acme/modules", "../modules")
+        for name, sha in (("acme/net", direct), ("acme/other", below)):
+            with pytest.raises(StateroomError) as caught:
+                await fetched(host, name, sha, submodules=True, restricted=restricted)
+            assert TOKEN.reveal() not in caught.value.sentence
+            assert restricted or "submodules come from 127.0.0.1" in caught.value.sentence
+    assert elsewhere.asked == []
+
+
+async def test_submodules_of_submodules_come_too(host: Host) -> None:
+    commit(host.root / "acme/inner", {"i.tf": "# i"})
+    add_submodule(host.root / "acme/modules", host.root / "acme/inner", "../inner")
+    sha = add_submodule(host.root / "acme/net", host.root / "acme/modules", "../modules")
+    got = await fetched(host, "acme/net", sha, submodules=True)
+    assert got["mod/mod/i.tf"] == "# i"
+    assert not any(".git" in name.split("/") for name in got)
+
+
+async def test_a_strangers_submodule_gets_no_token(host: Host) -> None:
+    commit(host.root / "acme/modules", {"m.tf": "# m"})
+    sha = add_submodule(host.root / "acme/net", host.root / "acme/modules", "../modules")
+    with pytest.raises(GitFailed, match="has to be public"):
+        await fetched(host, "acme/net", sha, submodules=True, restricted=True)
+    host.public.add("/acme/modules")
+    assert (await fetched(host, "acme/net", sha, submodules=True, restricted=True))["mod/m.tf"] == "# m"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +119,9 @@ async def test_a_submodule_elsewhere_gets_no_token_and_is_named(
 )
 async def test_no_other_protocol_is_spoken_for_a_submodule(host: Host, url: str) -> None:
     commit(host.root / "acme/other", {"secret": "of this machine"})
-    net = host.root / "acme/net"
-    commit(net, {"main.tf": "# net"})
-    git(net, "submodule", "add", "-q", str(host.root / "acme/other"), "mod")
-    git(net, "config", "-f", ".gitmodules", "submodule.mod.url", url.format(root=host.root))
-    with pytest.raises(GitFailed, match=r"not allowed|failed"):
-        await fetched(host, "acme/net", commit(net, {}), submodules=True)
+    sha = add_submodule(host.root / "acme/net", host.root / "acme/other", url.format(root=host.root))
+    with pytest.raises(NotFetched, match="'mod' is not fetched"):
+        await fetched(host, "acme/net", sha, submodules=True)
 
 
 @pytest.mark.parametrize(
