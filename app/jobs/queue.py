@@ -5,7 +5,7 @@ Called by whoever moves a run, inside that move's transaction, so run and job ne
 
 from __future__ import annotations
 
-from tortoise.expressions import F
+from tortoise.expressions import F, Q
 
 from app import clock, ids
 from app.jobs.models import Counter, Job
@@ -33,12 +33,12 @@ async def put(
     )
 
 
-async def drop(run_id: str, *, claimed: bool) -> None:
-    """Close the open jobs of a run that has ended: those nobody took, and with *claimed* the others too, whose
-    run tokens die with them."""
+async def drop(run_id: str, *, claimed: bool, unbegun: str | None) -> None:
+    """Close the open jobs of a run that has ended: those nobody took and that of the phase *unbegun*, whoever took it;
+    with *claimed* the others too.  Run tokens die with their job."""
     jobs = Job.filter(run_id=run_id, closed_at=None)
     if not claimed:
-        jobs = jobs.filter(worker_id=None)
+        jobs = jobs.filter(Q(worker_id=None) | Q(phase=unbegun))
     await jobs.update(closed_at=clock.now())
 
 

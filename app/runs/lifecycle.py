@@ -231,8 +231,13 @@ def passes_queue(run: Run) -> bool:
 
 
 def queued_phase(run: Run) -> str | None:
-    """The phase that waits for a worker's slot: ``"plan"``, ``"apply"`` or None."""
-    return ROWS[Status(run.status)].queues
+    """The phase that waits for a worker's slot, or for one that has it to begin: ``"plan"``, ``"apply"`` or None."""
+    return queued_in(run.status)
+
+
+def queued_in(status: str) -> str | None:
+    """The phase that waits in that status."""
+    return ROWS[Status(status)].queues
 
 
 def running_phase(run: Run) -> str | None:

@@ -120,7 +120,8 @@ async def _enter(run: Run, before: str) -> None:
         await _take_lock(run)
     if lifecycle.is_final(run):
         await _free_lock(run)
-        await jobs.drop(run.id, claimed=run.force_canceled_at is not None)
+        is_forced = run.force_canceled_at is not None
+        await jobs.drop(run.id, claimed=is_forced, unbegun=lifecycle.queued_in(before))
     phase = lifecycle.new_job(run, before)
     if phase is not None:
         await jobs.put(

@@ -208,7 +208,8 @@ async def test_a_canceled_run_whose_phase_was_claimed_and_not_begun_ends_at_once
     stale = await Run.get(id=run.id)
     await runs.cancel(SYSTEM, run)
     assert await statuses(run) == ["canceled"]
-    with pytest.raises(Conflict):
+    assert await claims.renew(claimed.claim) is None
+    with pytest.raises(claims.Lost):
         await moves.move(stale, "start", claim=claimed.claim)
     assert await statuses(run) == ["canceled"]
 
