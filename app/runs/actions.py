@@ -45,6 +45,7 @@ async def show(actor: Actor, run_id: str) -> Run:
         Run,
         "it.id = {} AND EXISTS (SELECT 1 FROM workspaces w WHERE w.id = it.workspace_id AND w.deleted_at IS NULL)",
         run_id,
+        may_be_outdated=outdated.MAY_BE,
     )
     if run is None or level_of(actor, run.organization_id) is Level.NONE:
         raise NotFound("There is no such run, or you may not see it.")

@@ -60,6 +60,7 @@ class Run(Model):
         default=False, db_default=False, description="did a phase of it end by its time limit"
     )
     input_state_version_id = fields.CharField(max_length=32, null=True)
+    may_be_outdated = True  # no column: where a run is read alone, `outdated.MAY_BE` is asked with it
     created_by_id = fields.CharField(max_length=32, null=True)
     triggering_run_id = fields.CharField(max_length=32, null=True, description="whose apply a run trigger followed")
     triggering_source_id = fields.CharField(max_length=32, null=True, description="that run's workspace")

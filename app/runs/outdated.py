@@ -43,6 +43,16 @@ WHERE run.id IN ({{}})
 """
 
 
+#: What spares most finished plans that question, where a run (``it``) is read alone: whether its state moved, or its
+#: commit may be a pull request's.
+MAY_BE = """
+(SELECT COALESCE(workspace.current_state_version_id, '') <> COALESCE(it.input_state_version_id, '')
+ FROM workspaces workspace WHERE workspace.id = it.workspace_id)
+OR EXISTS (SELECT 1 FROM ingress_attributes ingress
+           WHERE ingress.configuration_version_id = it.configuration_version_id)
+"""
+
+
 class Cause(StrEnum):
     STATE = "state"
     BASE = "base"
@@ -68,7 +78,7 @@ class Outdated:
 
 async def of(runs: Sequence[Run]) -> dict[str, Outdated]:
     """Which of *runs* are outdated, by their ids.  Nothing is asked where none of them is a finished plan-only run."""
-    ids = [run.id for run in runs if lifecycle.is_plan_for_good(run)]
+    ids = [run.id for run in runs if lifecycle.is_plan_for_good(run) and run.may_be_outdated]
     if not ids:
         return {}
     rows = await database.client().execute_query_dict(_NOW.format(database.marks(len(ids))), ids)

@@ -20,10 +20,21 @@ from app.storage import database
 M = TypeVar("M", bound=Model)
 
 
-async def first(model: type[M], condition: str, *values: Any) -> M | None:
-    """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` is the next of *values*."""
-    rows = await database.client().execute_query_dict(_statement(model, condition, database.dialect()), list(values))
-    return model._init_from_db(**_with_times(model, rows[0])) if rows else None
+async def first(model: type[M], condition: str, *values: Any, **also: str) -> M | None:
+    """The row of *model*, called ``it`` in *condition*, that fulfils it.  Each ``{}`` is the next of *values*.
+
+    *also* are expressions of which the row found has the values, as attributes of these names.
+    """
+    statement = _statement(model, condition, database.dialect(), *also.items())
+    rows = await database.client().execute_query_dict(statement, list(values))
+    if not rows:
+        return None
+    given = _with_times(model, rows[0])
+    more = [(name, given.pop(name)) for name in also]
+    found = model._init_from_db(**given)
+    for name, value in more:
+        setattr(found, name, value)
+    return found
 
 
 async def get(model: type[M], id: str) -> M:
@@ -49,7 +60,10 @@ def _times(model: type[Model]) -> tuple[str, ...]:
 
 
 @cache
-def _statement(model: type[Model], condition: str, dialect: str) -> str:
-    columns = ", ".join(f'it."{column}" AS "{name}"' for name, column in model._meta.fields_db_projection.items())
+def _statement(model: type[Model], condition: str, dialect: str, *also: tuple[str, str]) -> str:
+    columns = ", ".join(
+        [f'it."{column}" AS "{name}"' for name, column in model._meta.fields_db_projection.items()]
+        + [f'{expression} AS "{name}"' for name, expression in also]
+    )
     parameters = (f"${number}" if dialect == "postgres" else "?" for number in range(1, condition.count("{}") + 1))
     return f'SELECT {columns} FROM "{model._meta.db_table}" it WHERE {condition.format(*parameters)} LIMIT 1'
