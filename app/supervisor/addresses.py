@@ -87,6 +87,14 @@ class Entry:
     def covers_address(self, address: Address, port: int) -> bool:
         return self.port in (None, port) and self._holds(str(address))
 
+    def may_cover_a_name(self, port: int) -> bool:
+        """Whether a name that it does not spell could be covered by the addresses behind it."""
+        try:
+            ipaddress.ip_network(self.name, strict=False)
+        except ValueError:
+            return False
+        return self.port in (None, port)
+
     def _holds(self, host: str) -> bool:
         try:
             return ipaddress.ip_address(host) in ipaddress.ip_network(self.name, strict=False)
@@ -106,9 +114,15 @@ class Rule:
         self._private = [Entry.parse(text) for text in private]
 
     def permit(self, host: str, port: int) -> list[Address]:
-        """The addresses by which *host* may be reached, all of them looked at, or `Refused`."""
+        """The addresses by which *host* may be reached, all of them looked at, or `Refused`.
+
+        A name is resolved only where its addresses could decide: the question itself carries it out, to whoever
+        answers for the domain.
+        """
         opened = any(entry.covers(host, port) for entry in self._private)
         listed = self._allow is None or any(entry.covers(host, port) for entry in self._allow)
+        if not (opened or listed or any(entry.may_cover_a_name(port) for entry in self._private)):
+            raise Refused(self._unlisted(host, port))
         try:
             addresses = resolve(host, port)
         except (OSError, UnicodeError):
@@ -124,5 +138,8 @@ class Rule:
         if any(entry.covers_address(address, port) for entry in self._private):
             return None
         if not listed:
-            return f"{host}:{port} is not on this site's list of hosts"
+            return self._unlisted(host, port)
         return why_not(address)
+
+    def _unlisted(self, host: str, port: int) -> str:
+        return f"{host}:{port} is not on this site's list of hosts"

@@ -101,3 +101,33 @@ def test_a_name_that_does_not_resolve_is_refused_as_such(monkeypatch: pytest.Mon
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(Refused, match="cannot be resolved"):
         Rule(None, []).permit("gone.example", 443)
+
+
+@pytest.mark.parametrize(
+    ("allow", "private"),
+    [
+        ([], []),  # a restricted run's
+        (["registry.terraform.io", ".corp", "8.8.8.0/24"], []),
+        (["vault.corp"], ["vault.corp", ".corp:443"]),
+        (["10.0.0.0/8:8200"], ["[fd00::1]:8200"]),  # networks, at another port
+    ],
+)
+def test_a_name_that_no_rule_could_open_is_never_asked_for(
+    monkeypatch: pytest.MonkeyPatch, allow: list[str], private: list[str]
+) -> None:
+    def ask(*asked: object, **_: object) -> None:
+        raise AssertionError(f"{asked} left the machine")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    for name in ("what-i-stole.evil.example", "corp", "vault.corp.evil.example"):
+        with pytest.raises(Refused, match="list of hosts"):
+            Rule(allow, private).permit(name, 443)
+
+
+def test_a_name_is_resolved_where_a_network_is_on_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, "10.1.2.3")
+    rule = Rule(["10.1.0.0/16"], ["10.1.0.0/16"])
+    assert rule.permit("vault.corp", 8200) == [ipaddress.ip_address("10.1.2.3")]
+    resolving(monkeypatch, "8.8.8.8")
+    with pytest.raises(Refused, match="list of hosts"):
+        rule.permit("elsewhere.example", 443)
