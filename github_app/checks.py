@@ -58,14 +58,22 @@ async def of_commit(repository: Repository, sha: str) -> list[Check]:
     return sorted(newest.values(), key=lambda row: row.name)
 
 
+async def is_overtaken(check: Check) -> bool:
+    """Whether its workspace, or its organization, has a later attempt on the commit."""
+    rows = Check.filter(repository_id=check.repository_id, head_sha=check.head_sha, attempt__gt=check.attempt)
+    return await rows.filter(organization_id=check.organization_id, workspace_id=check.workspace_id).exists()
+
+
 # -- opening ---------------------------------------------------------------------------------------------------------
 
 
 async def open_aggregate(repository: Repository, organization: Organization, sha: str, ref: Ref) -> Check:
     """The organization's check of a commit, before anything else is known.  One that ended because a newer commit had
     come, the pull request was closed or nobody could say what belongs to it begins again; any other is left as it is.
+    What GitHub would not hear of the commit's checks is due once more.
     """
     async with _alone(repository.id, organization.id, sha):
+        await _owe_again(repository.id, organization.id, sha)
         newest = await _newest_aggregate(repository.id, organization.id, sha)
         stands = newest is not None and (newest.is_settled or not newest.is_final)
         if newest is not None and stands and newest.wanted["result"] != Result.SUPERSEDED:
@@ -240,6 +248,13 @@ async def _alone(repository_id: str, organization_id: str, sha: str) -> AsyncIte
     async with in_transaction():
         await database.lock(f"checks {repository_id} {organization_id} {sha}")
         yield
+
+
+async def _owe_again(repository_id: str, organization_id: str, sha: str) -> None:
+    """It is worth a day of tries again."""
+    rows = Check.filter(repository_id=repository_id, organization_id=organization_id, head_sha=sha)
+    now = clock.now()
+    await rows.filter(failure__not_isnull=True).update(next_at=now, wanted_at=now)
 
 
 async def _newest_aggregate(repository_id: str, organization_id: str, sha: str) -> Check | None:

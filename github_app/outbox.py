@@ -19,7 +19,7 @@ from tortoise.expressions import Q
 
 from app import clock
 from app.vcs.models import Installation, Repository
-from github_app import api, check_bodies, commit_statuses
+from github_app import api, check_bodies, checks, commit_statuses
 from github_app.api import Refused, Unreachable
 from github_app.checks import PROGRESS_EVERY
 from github_app.models import Check, Pace
@@ -34,9 +34,14 @@ LEASE = timedelta(minutes=3)
 #: Installations that one worker writes to at the same time.
 AT_ONCE = 8
 LONGEST_WAIT = timedelta(minutes=10)
+#: What GitHub refuses it seldom takes later; where it does, it had not seen its own commit yet.
+LONGEST_WAIT_AFTER_NO = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 #: What could not be told for so long is of no use to anybody.
 GIVE_UP = timedelta(hours=24)
+
+#: Of a context that has its thousand statuses on the commit: there is no room for another, ever.
+NO_MORE_STATUSES = "maximum number of statuses"
 
 #: Whose turn is first: what branch protection waits for, what has ended, then what goes on.
 PRECEDENCE = (
@@ -123,7 +128,7 @@ async def _let_go(pace: Pace, pause: timedelta | None, not_before: datetime | No
     """*pause* is None after a failure: each in a row doubles it, and *not_before* is what GitHub asked for."""
     now = clock.now()
     failures = pace.failures + 1 if pause is None else 0
-    wait = min(timedelta(seconds=2**failures), LONGEST_PAUSE) if pause is None else pause
+    wait = _doubled(failures, LONGEST_PAUSE) if pause is None else pause
     next_at = max(now + wait, not_before or now)
     ours = Pace.filter(installation_id=pace.installation_id, held_until=pace.held_until)
     await ours.update(held_until=None, next_at=next_at, failures=failures)
@@ -158,13 +163,14 @@ async def _tell(check: Check, installation: Installation, teller: Teller) -> Non
     await _told(check)
 
 
-async def _tell_check(check: Check, repository: Repository, teller: Teller) -> int:
+async def _tell_check(check: Check, repository: Repository, teller: Teller) -> int | None:
+    """Its number; None for one that GitHub is not to have any more, since it shows of a name what came last."""
     body = await check_bodies.body_of(check)
     number = check.number
     if number is None and check.tries > 1:  # an earlier try may have reached GitHub, and only its answer not us
         number = await teller.find_check(repository, check.head_sha, check.name, body["external_id"])
     if number is None:
-        return await teller.create_check(repository, body)
+        return None if await checks.is_overtaken(check) else await teller.create_check(repository, body)
     await teller.update_check(repository, number, {key: value for key, value in body.items() if key != "head_sha"})
     return number
 
@@ -172,6 +178,8 @@ async def _tell_check(check: Check, repository: Repository, teller: Teller) -> i
 async def _tell_status(check: Check, repository: Repository, teller: Teller) -> None:
     if not check.is_final and check.sent_number:
         return  # it is pending there already
+    if await checks.is_overtaken(check):
+        return
     body = commit_statuses.body_of(await check_bodies.body_of(check))
     await teller.create_status(repository, check.head_sha, body)
 
@@ -188,24 +196,32 @@ async def _told(check: Check) -> None:
         await mine.update(**told, next_at=now + PROGRESS_EVERY)
 
 
-async def _later(check: Check, why: str, not_before: datetime | None) -> None:
+async def _later(check: Check, why: str, not_before: datetime | None, longest: timedelta = LONGEST_WAIT) -> None:
     now = clock.now()
-    wait = min(timedelta(seconds=2**check.tries), LONGEST_WAIT)
-    next_at = max(now + wait, not_before or now) if now - check.wanted_at < GIVE_UP else None
-    await Check.filter(id=check.id, tries=check.tries).update(next_at=next_at, failure=why)
-    log.warning("a check could not be told to GitHub", check=check.id, reason=why, again_at=next_at)
+    next_at = max(now + _doubled(check.tries, longest), not_before or now)
+    again_at = next_at if now - check.wanted_at < GIVE_UP else None
+    await Check.filter(id=check.id, tries=check.tries).update(next_at=again_at, failure=why)
+    log.warning("a check could not be told to GitHub", check=check.id, reason=why, again_at=again_at)
+
+
+def _doubled(failures: int, longest: timedelta) -> timedelta:
+    """A wait that doubles with each failure in a row."""
+    return min(timedelta(seconds=2 ** min(failures, 16)), longest)
 
 
 async def _refused(check: Check, refusal: Refused) -> None:
-    """An installation that lets nothing through may do so again; one that lets us write no checks may take statuses;
-    any other no is the last word on what the check says now."""
+    """An installation that lets nothing through may do so again; one that lets us write no checks may take statuses.
+    Any other no can be about a commit that GitHub does not see yet, and branch protection waits for what was not told.
+    """
     installation = await Installation.get(repositories__id=check.repository_id)
     if installation.trouble:
         await _later(check, installation.trouble, clock.now() + LONGEST_WAIT)
         return
+    log.warning("GitHub refused a check", check=check.id, status=refusal.status, reason=refusal.message)
     mine = Check.filter(id=check.id, tries=check.tries)
     if refusal.status == 403 and not check.is_status:
         await mine.update(is_status=True, next_at=clock.now(), tries=0, failure=refusal.sentence)
-    else:
+    elif check.is_status and (refusal.status == 403 or NO_MORE_STATUSES in refusal.message):
         await mine.filter(wanted_number=check.wanted_number).update(next_at=None, tries=0, failure=refusal.sentence)
-    log.warning("GitHub refused a check", check=check.id, status=refusal.status, reason=refusal.message)
+    else:
+        await _later(check, refusal.sentence, None, LONGEST_WAIT_AFTER_NO)

@@ -6,7 +6,10 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
+import httpx2
 import pytest
 import structlog
 
@@ -73,3 +76,23 @@ def test_no_message_writes_a_second_one(capsys: pytest.CaptureFixture[str]) -> N
     first, *more = capsys.readouterr().err.splitlines()
     assert "one" in first
     assert all(line.startswith("  ") for line in more)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_no_address_of_a_request_is_written_at_any_level(library: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, root.handlers, level = root.handlers, [], root.level
+    try:
+        diagnostics.configure(Settings(log_level="debug", log_format="text"))
+        with library.Client(transport=library.MockTransport(lambda _: library.Response(200))) as client:
+            client.get("https://codeload.github.com/acme/net/legacy.tar.gz/main?token=canary")
+        for name in ("httpcore.http11", "httpcore2.http11", "hishel.core.spec", "githubkit"):
+            logging.getLogger(name).debug("asked /app-manifests/%s/conversions", "canary")
+        logging.getLogger("a.library").debug("written")
+    finally:
+        root.handlers = before
+        root.setLevel(level)
+        logging.captureWarnings(False)
+    written = capsys.readouterr().err
+    assert "written" in written
+    assert "canary" not in written
