@@ -17,7 +17,7 @@ from app import events, settings
 from app.access.actors import SYSTEM, Actor, Kind
 from app.access.permissions import require
 from app.errors import Conflict, Invalid, NotFound, Unavailable
-from app.states import arrival, deletion, history, succession
+from app.states import arrival, deletion, history, json_stream, succession
 from app.states.arrival import DISCARDED, FINALIZED, PENDING, NewState
 from app.states.models import StateVersion
 from app.storage import objects
@@ -88,7 +88,8 @@ async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVers
     succession.check(new.serial, new.md5, new.lineage)
     forced = succession.may_force(actor, said=new.force)
     inline = _decoded(new.state, "state") if new.state is not None else None
-    json_inline = _decoded(new.json_state, "json_state") if new.json_state is not None else None
+    json_inline = _decoded_json(new.json_state, "json_state")
+    _decoded_json(new.json_state_outputs, "json_state_outputs")
     async with in_transaction():
         workspace = await arrival.locked(workspace.id)
         succession.require_lock(actor, workspace)
@@ -99,6 +100,7 @@ async def create(actor: Actor, workspace: Workspace, new: NewState) -> StateVers
         await _receive_inline(same, inline)
     if json_inline is not None:
         await receive_json(same.id, _one(json_inline))
+        await same.refresh_from_db()
     return same
 
 
@@ -134,10 +136,11 @@ async def receive(version_id: str, chunks: AsyncIterable[bytes]) -> None:
 
 async def receive_json(version_id: str, chunks: AsyncIterable[bytes]) -> None:
     """Keep the state as `terraform show -json` would print it, beside the version.  Sent again, the same bytes are a
-    success; others are refused."""
+    success; others are refused, and so is what is not JSON."""
     version = await StateVersion.get_or_none(id=version_id).select_related("workspace", "json_content")
     if version is None or version.workspace.deleted_at is not None:
         raise NotFound("There is no such state version any more.")
+    chunks = json_stream.required(chunks, "json_state")
     stored = await objects.put(
         "json-state", version.workspace.organization_id, chunks, limit=settings.current().max_state
     )
@@ -244,6 +247,15 @@ def _decoded(text: str, field: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Invalid(f"{field.replace('_', '-')} is not base64.", field=field) from None
+
+
+def _decoded_json(text: str | None, field: str) -> bytes | None:
+    """None also for an empty text, which Terraform 1.3 to 1.5 sends where it has none."""
+    if not text:
+        return None
+    content = _decoded(text, field)
+    json_stream.require(content, field)
+    return content
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

@@ -30,7 +30,10 @@ READ_ON_ITS_WAY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class NewState:
-    """What a request says of the state it will send; with `state` (base64) it has sent it."""
+    """What a request says of the state it will send; with `state` (base64) it has sent it.
+
+    `json_state_outputs` is not needed, since outputs are read from the state; it is looked at all the same.
+    """
 
     serial: int
     md5: str
@@ -39,6 +42,7 @@ class NewState:
     intermediate: bool = False
     state: str | None = None
     json_state: str | None = None
+    json_state_outputs: str | None = None
 
 
 @asynccontextmanager

@@ -6,9 +6,12 @@ Nothing is held but what the parser met last, so the length of a text costs no m
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import ijson
+
+from app.errors import Invalid
 
 Event = tuple[str, Any]
 
@@ -97,3 +100,29 @@ class _Events:
         events = self._events[:]
         self._events.clear()
         return events
+
+
+def require(content: bytes, field: str) -> None:
+    """Raise Invalid, naming *field*, unless *content* is JSON."""
+    stream = JsonStream()
+    try:
+        stream.feed(content)
+        stream.finish()
+    except NotJson as error:
+        raise _refusal(error, field) from None
+
+
+async def required(chunks: AsyncIterable[bytes], field: str) -> AsyncIterator[bytes]:
+    """*chunks* as they come, likewise: Invalid instead of the first that is none, or of the end."""
+    stream = JsonStream()
+    try:
+        async for chunk in chunks:
+            stream.feed(chunk)
+            yield chunk
+        stream.finish()
+    except NotJson as error:
+        raise _refusal(error, field) from None
+
+
+def _refusal(error: NotJson, field: str) -> Invalid:
+    return Invalid(f"{field.replace('_', '-')} is not JSON: {error.why}.", field=field)

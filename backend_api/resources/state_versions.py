@@ -34,7 +34,7 @@ class StateVersionResource(Resource):
     state = Attribute(type=str | None, writable=True, readable=False, doc="base64, where no upload follows")
     json_state = Attribute(type=str | None, writable=True, readable=False, doc="base64")
     json_state_outputs = Attribute(
-        type=str | None, writable=True, readable=False, doc="taken and not needed: outputs are read from the state"
+        type=str | None, writable=True, readable=False, doc="base64; not needed: outputs are read from the state"
     )
     force = Attribute(type=bool | None, writable=True, readable=False)
     intermediate = Attribute(type=bool | None, writable=True)
@@ -134,7 +134,6 @@ async def create(request: Request) -> Response:
     workspace = await finding.workspace(request)
     sent = await StateVersionResource.read(request, required=["serial", "md5"])
     given = {name: value for name, value in sent.attributes.items() if value is not None}
-    given.pop("json_state_outputs", None)
     version = await states.create(actor_of(request), workspace, states.NewState(**given))
     response = await StateVersionResource.one(request, version, 201)
     response.headers.update(_SNAPSHOTS)

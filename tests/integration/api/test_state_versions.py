@@ -239,6 +239,41 @@ async def test_bytes_that_are_not_what_was_announced_are_refused_and_the_right_o
     ).content == state(1)
 
 
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_the_json_form_of_a_state_is_json(client: Client, workspace: Workspace) -> None:
+    path, content = f"/workspaces/{workspace.id}/state-versions", state(1)
+    inline = {"state": base64.b64encode(content).decode()}
+    bad = {"zzz": "is not base64", "enp6": "is not JSON", "eyJh": "is not JSON", "W05hTl0=": "NaN"}
+    for name in ("json-state", "json-state-outputs"):
+        for wrong, why in bad.items():
+            refused = await client.post(path, announced(content, 1, **inline, **{name: wrong}))
+            assert (refused.status_code, why in error(refused)["detail"]) == (422, True), refused.text
+            assert error(refused)["source"]["pointer"] == f"/data/attributes/{name}"
+    assert await StateVersion.all().count() == 0
+
+    made = await client.post(path, announced(content, 1))
+    url = attributes(made)["hosted-json-state-upload-url"]
+    for body in (b"zzz", b"", b'{"format_version":', b'{"a": NaN}', b"{} {}"):
+        refused = await client.http.put(url, content=body)
+        assert (refused.status_code, "json-state is not JSON: " in refused.text) == (422, True), refused.text
+    assert await StoredObject.all().count() == 0
+    assert (await client.http.put(url, content=b'{"format_version":"1.0"}')).status_code == 200
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_an_old_client_that_has_no_json_form_sends_an_empty_one(client: Client, workspace: Workspace) -> None:
+    content = state(1)
+    without = {"json-state": "", "json-state-outputs": ""}
+    sent = announced(content, 1, state=base64.b64encode(content).decode(), **without)
+    made = await client.post(f"/workspaces/{workspace.id}/state-versions", sent)
+    assert (made.status_code, attributes(made)["hosted-json-state-download-url"]) == (201, None)
+    content, form = state(2), base64.b64encode(b"{}").decode()
+    sent = announced(content, 2, state=base64.b64encode(content).decode(), **dict.fromkeys(without, form))
+    made = await client.post(f"/workspaces/{workspace.id}/state-versions", sent)
+    assert made.status_code == 201
+    assert (await download(client, attributes(made)["hosted-json-state-download-url"])).json() == {}
+
+
 async def test_bytes_that_never_come_are_given_up_and_hold_no_lock(client: Client, workspace: Workspace) -> None:
     version = await announce(client, workspace, 1)
     assert await history.discard_overdue() == 0
