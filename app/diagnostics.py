@@ -16,6 +16,10 @@ from structlog.typing import EventDict, Processor
 
 from app.settings import Settings
 
+#: They tell of each request with its whole address, whose query or path can be a credential: of tarballs, say, and of
+#: the code that an app is made with.
+TALK_OF_ADDRESSES = ("httpx", "httpx2", "httpcore", "httpcore2", "hishel", "githubkit")
+
 
 def configure(settings: Settings) -> None:
     """Write messages as *settings* say, from now on, those of the standard library too."""
@@ -51,6 +55,8 @@ def _take_in_the_standard_library(shared: Sequence[Processor], shape: Sequence[P
         )
     )
     logging.basicConfig(handlers=[handler], level=level)
+    for name in TALK_OF_ADDRESSES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 
