@@ -175,18 +175,94 @@ async def test_a_check_that_github_does_not_have_is_made_at_the_second_try(aggre
     assert (await Check.get(id=aggregate.id)).failure is None
 
 
-async def test_what_is_refused_is_kept_and_not_tried_again(aggregate: Check, time: Virtual) -> None:
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_what_is_refused_once_is_told_all_the_same(aggregate: Check, time: Virtual) -> None:
+    hearing = Hearing()
+    answers = iter([404, 409, 422, None, 404])  # the last of them to the update
+
+    def refuse(call: str, moment: str) -> None:
+        if moment == "before" and (status := next(answers, None)):
+            raise Refused(status, "No commit found for SHA")
+
+    hearing.fault = refuse
+    with clock.using(time):
+        time.moment = aggregate.wanted_at
+        await send_all(hearing, time)
+        assert hearing.of_name(aggregate.name)["status"] == "queued"
+        await checks.settle(aggregate)
+        await send_all(hearing, time)
+    assert hearing.of_name(aggregate.name)["conclusion"] == "success"
+    assert [call for _, call, _ in hearing.calls] == ["create", "update"]
+    assert (await Check.get(id=aggregate.id)).failure is None
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_what_is_refused_for_a_day_is_told_when_something_comes_for_its_commit(
+    aggregate: Check, time: Virtual
+) -> None:
+    hearing, tries = Hearing(), 0
+    taken = hearing.fault
+
+    def refuse(call: str, moment: str) -> None:
+        nonlocal tries
+        tries += 1
+        raise Refused(404, "Not Found")
+
+    hearing.fault = refuse
+    with clock.using(time):
+        time.moment = (await checks.settle(aggregate)).wanted_at
+        began = time.moment
+        while (due := (await Check.get(id=aggregate.id)).next_at) is not None:
+            time.moment = max(due, time.moment + outbox.BETWEEN)
+            await outbox.send(hearing.of)
+        assert outbox.GIVE_UP <= time.moment - began < outbox.GIVE_UP + outbox.LONGEST_WAIT_AFTER_NO
+        assert 24 < tries < 48
+        assert (await Check.get(id=aggregate.id)).failure == "GitHub refused it (404): Not Found"
+        hearing.fault = taken
+        repository = await Repository.get(id=aggregate.repository_id)
+        organization = await Organization.get(id=aggregate.organization_id)
+        assert (await checks.open_aggregate(repository, organization, SHA, REF)).id == aggregate.id
+        await send_all(hearing, time)
+    assert hearing.of_name(aggregate.name)["conclusion"] == "success"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_day_without_github_is_waited_for(aggregate: Check, time: Virtual) -> None:
+    hearing, tries = Hearing(), 0
+
+    def away(call: str, moment: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 60:
+            raise Unreachable("GitHub answered 502.")
+
+    hearing.fault = away
+    with clock.using(time):
+        time.moment = aggregate.wanted_at
+        while (await Check.get(id=aggregate.id)).next_at is not None:
+            time.pass_(outbox.LONGEST_WAIT.total_seconds())
+            await outbox.send(hearing.of)
+    assert [call for _, call, _ in hearing.calls] == ["create"]
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_of_two_attempts_that_github_has_not_heard_it_hears_the_later(aggregate: Check, time: Virtual) -> None:
     hearing = Hearing()
 
     def refuse(call: str, moment: str) -> None:
         raise Refused(404, "Not Found")
 
-    hearing.fault = refuse
+    taken, hearing.fault = hearing.fault, refuse
     with clock.using(time):
         time.moment = aggregate.wanted_at
+        await checks.conclude_without_plans(aggregate, "failure", "The commit could not be planned")
         await outbox.send(hearing.of)
-        row = await Check.get(id=aggregate.id)
-        assert (row.next_at, row.failure) == (None, "GitHub refused it (404): Not Found")
+        hearing.fault = taken
+        later = await checks.settle(await checks.begin_again(aggregate))
+        assert later.attempt == 2
+        await send_all(hearing, time)
+    assert [call for _, call, _ in hearing.calls] == ["create"]
+    assert hearing.of_name(aggregate.name)["conclusion"] == "success"
 
 
 @pytest.mark.parametrize("granted", ["write", "read"])
