@@ -19,6 +19,7 @@ from tortoise.expressions import F
 
 from app import clock
 from app.secret import Secret
+from app.vcs import refs
 from app.vcs.filters import ChangedFiles
 from app.vcs.models import Installation, Repository
 from github_app import client, limits, payloads, repositories, tarballs
@@ -131,12 +132,16 @@ class Api:
         return _found(payloads.Repository, await self._call(Call("GET", f"/repositories/{repository.number}")))
 
     async def branch_head(self, repository: Repository, branch: str) -> str | None:
+        if not refs.is_name(branch):
+            return None
         answer = await self._ask(repository, "GET", f"/git/ref/heads/{quote(branch)}")
         found = _found(_Pointing, answer, absent=409)
         return found.object.sha if found else None
 
     async def commit_of_tag(self, repository: Repository, tag: str) -> str | None:
         """Of an annotated tag, what it stands on; None also for one that stands on no commit."""
+        if not refs.is_name(tag):
+            return None
         found = _found(_Pointing, await self._ask(repository, "GET", f"/git/ref/tags/{quote(tag)}"), absent=409)
         for _ in range(DEEPEST_TAG):
             if found is None or found.object.type == "commit":

@@ -74,7 +74,10 @@ class NoToken(Refused):
 @dataclass(frozen=True, slots=True)
 class Call:
     """`path` begins with a slash and belongs to the REST API, or to GitHub's pages; `body` becomes JSON.  `called` is
-    what sentences and logs say instead of a path that holds a secret."""
+    what sentences and logs say instead of a path that holds a secret.
+
+    Raises `Refused` where a part of the path is `.` or `..`: a name in it would make it another question.
+    """
 
     method: str
     path: str
@@ -82,6 +85,10 @@ class Call:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     called: str = ""
     on_web: bool = False
+
+    def __post_init__(self) -> None:
+        if not {".", ".."}.isdisjoint(self.path.split("/")):
+            raise Refused(404, "no such path", sentence=f"GitHub was not asked {self}, whose path leads elsewhere.")
 
     def __str__(self) -> str:
         return f"{self.method} {self.called or self.path}"

@@ -16,7 +16,7 @@ from app.access.permissions import require, require_in_organization
 from app.errors import Invalid
 from app.organizations.models import Organization
 from app.storage.database import in_transaction
-from app.vcs import installations
+from app.vcs import installations, refs
 from app.vcs.models import Connection, Installation, InstallationLink, Repository
 from app.workspaces.models import Workspace
 from app.workspaces.patterns import check_tags_regex
@@ -215,12 +215,14 @@ async def _ask(organization_id: str, wish: Wish) -> None:
 
 
 def _branch(branch: str) -> str:
-    if len(branch) > LONGEST_BRANCH or not branch.isprintable() or " " in branch:
+    name = branch.removeprefix("refs/heads/")
+    if branch and (len(branch) > LONGEST_BRANCH or not branch.isprintable() or not refs.is_name(name)):
         raise Invalid(
-            f'A branch has at most {LONGEST_BRANCH} characters and no spaces; "" follows the default branch.',
+            f"A branch has at most {LONGEST_BRANCH} characters and a name that git takes: no spaces, none of ~^:?*[\\,"
+            ' no ".." or "//", no part that begins with a dot or ends in ".lock"; "" follows the default branch.',
             field="vcs_repo/branch",
         )
-    return branch.removeprefix("refs/heads/")
+    return name
 
 
 def _tags_regex(expression: str) -> str:

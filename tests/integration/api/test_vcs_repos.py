@@ -88,6 +88,8 @@ async def test_what_cannot_be_connected_is_422_at_the_word_that_is_wrong(
         ({"identifier": "acme-hub/net", "oauth-token-id": "ot-1"}, "oauth-token-id", "GitHub App only"),
         (repo(repository, **{"oauth-token-id": "ot-1"}), "oauth-token-id", "not both"),
         (repo(repository, branch="a b"), "branch", "no spaces"),
+        (repo(repository, branch="../../../../secret/git/ref/heads/main"), "branch", "a name that git takes"),
+        (repo(repository, branch="refs/heads/"), "branch", "a name that git takes"),
         (repo(repository, branch=1), "branch", "str"),
         (repo(repository, **{"tags-regex": "(?<!a)b"}), "tags-regex", "RE2"),
         (repo(repository, **{"ingress-submodules": "yes"}), "ingress-submodules", "bool"),

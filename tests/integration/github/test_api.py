@@ -52,6 +52,13 @@ async def test_heads_tags_and_commits_are_read(scene: Scene) -> None:
     sha = there.commit("feature/a#b%c", {"main.tf": "# two\n"}, "Say two\n\nAnd why.")
     assert await scene.api.branch_head(repository, "feature/a#b%c") == sha
     assert await scene.api.branch_head(repository, "feature/a") is None
+    asked = len(scene.github.requests)
+    outside = f"../../../../{there.name}/git/ref/heads/main"
+    assert await scene.api.branch_head(repository, outside) is None
+    assert await scene.api.commit_of_tag(repository, outside) is None
+    with pytest.raises(Refused, match="leads elsewhere"):
+        await scene.api.commit(repository, "..")
+    assert len(scene.github.requests) == asked
     there.git.tag("v1.0.0", sha)
     there.git.tag("v1.0.1", sha, "Release it")
     assert [await scene.api.commit_of_tag(repository, tag) for tag in ("v1.0.0", "v1.0.1", "v2")] == [sha, sha, None]

@@ -26,6 +26,8 @@ async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     assert EVIL not in wrong.text
     assert await Connection.all().count() == 0
 
+    elsewhere = await alice.post(HERE, {**form, "branch": "../../../../secret/git/ref/heads/main"})
+    assert (elsewhere.status_code, "a name that git takes" in text(elsewhere)) == (422, True)
     assert (await alice.post(HERE, form)).headers["location"] == HERE
     assert "the branch stable" in text(await alice.get(HERE))
     tags = {"repository": "acme-hub/net", "installation": repository.installation_id, "tags_regex": "^v1"}
