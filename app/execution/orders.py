@@ -97,6 +97,7 @@ async def subject_of(job: Job) -> Subject:
 async def prepare(subject: Subject, station: Station, release: Release, directory: Workdir, uid: int | None) -> Order:
     """Lay the directory out and write the order.  Raises a StateroomError if the phase cannot be carried out."""
     job, run = subject.job, subject.run
+    _refuse_if_local(subject)
     if run.is_restricted and station.settings.sandbox == "none":
         raise CannotStart(
             "This plans a stranger's code, and this worker confines nothing (STATEROOM_SANDBOX=none). Let a worker with"
@@ -378,6 +379,15 @@ def _atlas(job: Job, run: Run, token: Secret[str]) -> dict[str, str]:
     if job.engine != "terraform" or numbers > _LAST_ATLAS:
         return {}
     return {"ATLAS_TOKEN": token.reveal(), "ATLAS_ADDRESS": f"http://{INSIDE_HOST}", "ATLAS_RUN_ID": run.id}
+
+
+def _refuse_if_local(subject: Subject) -> None:
+    """A plan is made under execution mode remote alone, so an apply that finds local finds it changed."""
+    if subject.run.workspace.execution_mode != "local":
+        return
+    why = "the workspace's execution-mode was set to local, so its runs happen on your machine"
+    began = "The plan was not applied" if subject.is_apply else "Nothing was planned"
+    raise CannotStart(f"{began}: {why}. Set it to remote and start a new run, or run terraform yourself.")
 
 
 def _refuse_if_moved(subject: Subject, now: dict[str, Any]) -> None:

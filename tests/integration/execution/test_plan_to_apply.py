@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app import runs
+from app import runs, workspaces
 from app.access.actors import SYSTEM
 from app.runs.models import Plan, Run, RunSnapshot
 from app.storage import objects
@@ -79,6 +79,23 @@ async def test_an_apply_refuses_other_configuration_files(crew: Crew) -> None:
     await Run.filter(id=run.id).update(configuration_version_id=other.id)
     await run.refresh_from_db()
     await refused(run, "the configuration version's files")
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_workspace_set_to_local_execution_applies_no_plan_and_plans_no_pending_run(crew: Crew) -> None:
+    run = await planned()
+    home = await Workspace.get(id=run.workspace_id)
+    pending = await start(ONE, home)
+    assert pending.status == "pending"
+    await workspaces.update(SYSTEM, home, execution_mode="local")
+    await runs.confirm(SYSTEM, run)
+    await rested(run, "apply")
+    await rested(pending)
+    for ended, phase, began in ((run, "apply", "The plan was not applied"), (pending, "plan", "Nothing was planned")):
+        assert ended.status == "errored"
+        assert f"{began}: the workspace's execution-mode was set to local" in (ended.failure or "")
+        assert (ended.failure or "?") in await whole_log(ended, phase)
+    assert (await Workspace.get(id=home.id)).locked_by_run_id is None
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
