@@ -19,9 +19,9 @@ def check(data: Path | None, as_json: bool) -> int:
     from app import diagnostics, links
     from app.cli import doctor, opening
 
-    settings = opening.settings_for(data)
+    settings = opening.settings_as_started(data)
     diagnostics.configure(settings)  # what it meets on its way is told beside the answer
-    found = opening.run(data, _examine())
+    found = opening.run_with(settings, _examine())
     if as_json:
         typer.echo(json.dumps([{"app": app} | asdict(one) for app, findings in found for one in findings], indent=2))
     elif not found:

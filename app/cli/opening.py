@@ -34,9 +34,23 @@ def settings_for(data: Path | None) -> Settings:
     return load(data_dir=data) if data else load()
 
 
+def settings_as_started(data: Path | None) -> Settings:
+    """Likewise, with the address that the last `stateroom up` there had by its options."""
+    from app.cli import client_files
+    from app.settings import load
+
+    settings = settings_for(data)
+    told = client_files.read_url(settings.data_dir)
+    return load(data_dir=settings.data_dir, external_url=told) if told else settings
+
+
 def run(data: Path | None, work: Coroutine[Any, Any, T]) -> T:
     """Carry *work* out on the installation in *data*, which must be there already."""
-    settings = settings_for(data)
+    return run_with(settings_for(data), work)
+
+
+def run_with(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
+    """Likewise, with *settings* that were read already and are the current ones."""
 
     async def inside() -> T:
         async with opened(settings):

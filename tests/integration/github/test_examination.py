@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app import clock
+from app import clock, links
 from app.organizations.models import Organization
 from app.vcs.models import Installation, InstallationLink
 from github_app import apps, examination
@@ -135,3 +135,16 @@ async def test_the_command_prints_it_and_its_status_says_whether_it_works(
     ended = stateroom("doctor", "github", "--json", "--data", str(tmp_path), **settings)
     assert ended.returncode == 1
     assert [one["subject"] for one in json.loads(ended.stdout) if one["verdict"] == "failed"] == ["webhook"]
+    assert ended.stderr == ""
+
+
+async def test_the_command_judges_by_the_address_that_the_server_was_started_with(
+    acme: Acme, parts: Parts, tmp_path: Path
+) -> None:
+    await linked(acme)
+    (tmp_path / "url").write_text("https://localhost:8530\n")
+    ended = stateroom("doctor", "github", "--data", str(tmp_path), **parts.environment)
+    assert f"not to https://localhost:8530{links.github_webhook(acme.app.id)}." in ended.stdout
+    elsewhere = parts.environment | {"STATEROOM_WEBHOOK_URL": "https://stateroom.test"}
+    ended = stateroom("doctor", "github", "--data", str(tmp_path), **elsewhere)
+    assert f"delivers to https://stateroom.test{links.github_webhook(acme.app.id)}" in ended.stdout
