@@ -19,7 +19,7 @@ COMPILE := $(PY) -m uv pip compile --quiet --no-config --color never --universal
 # What .venv was made from.  It is made again when one of these changes, or when the checkout has moved.
 key = { cat $(1) pyproject.toml; pwd; $(PY) -V; } 2>/dev/null | cksum
 
-.PHONY: help setup demo test test-unit test-integration test-e2e simulate test-clis cover bench \
+.PHONY: help setup demo test test-unit test-integration test-e2e collect simulate test-clis cover bench \
 	check lint types layers names fresh fix docs map routes migration lock dev
 
 help: ## Print this menu
@@ -44,6 +44,9 @@ dev: setup
 
 test: dev ## Run every test (ARGS="-k lock" narrows, WORKERS=8 widens)
 	@$(PYTEST) $(ARGS)
+
+collect: dev ## Find every test and run none
+	@$(PY) -m pytest --collect-only -qq
 
 test-unit: dev ## Run the tests that need nothing but Python
 	@$(PY) -m pytest tests/unit $(ARGS)

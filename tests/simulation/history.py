@@ -438,7 +438,7 @@ class History:
                 self._kill_worker,
                 self._lose_worker,
                 self._freeze,
-                self._thaw,
+                self._freeze,
                 self._kill_supervisor,
                 self._jump,
                 self._part_away,
@@ -535,12 +535,7 @@ class History:
         if machine.worker is not None and not machine.worker.is_frozen:
             self._note(machine.worker.name, "freezes")
             machine.worker.freeze()
-            loop().call_later(self._chance.choice((3, 12, 30, 90)), machine.worker.thaw)
-
-    def _thaw(self) -> None:
-        for machine in self._machines:
-            if machine.worker is not None:
-                machine.worker.thaw()
+            loop().call_later(self._chance.choice((3, 20, 40, 90)), machine.worker.thaw)
 
     def _kill_supervisor(self) -> None:
         living = [one for machine in self._machines for one in machine.living]
