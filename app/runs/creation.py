@@ -12,7 +12,7 @@ from app.access.permissions import grants, require
 from app.configurations.models import ConfigurationVersion
 from app.errors import Conflict, Invalid
 from app.plain_text import plain, shortened
-from app.runs import lifecycle, moves, queue, snapshot, stages
+from app.runs import addresses, lifecycle, moves, queue, snapshot, stages
 from app.runs.models import Apply, Plan, Run, RunEvent
 from app.runs.statuses import PENDING
 from app.secret import Secret
@@ -233,6 +233,7 @@ def _check(workspace: Workspace, configuration_version: ConfigurationVersion, op
         raise Invalid("The workspace does not allow destroy plans (allow-destroy-plan is false).", field="is_destroy")
     if options.plan_only and options.save_plan:
         raise Invalid("A run is either plan-only or save-plan, not both.", field="save_plan")
+    addresses.check({"target_addrs": options.target_addrs, "replace_addrs": options.replace_addrs})
 
 
 def _message(options: RunOptions) -> str:

@@ -25,6 +25,8 @@ MOST_OF_ENVIRONMENT = 128 * 1024
 #: Nor with more of them together than a quarter of the stack's limit, which is 8 MiB as a rule; half a MiB of that is
 #: left for what Stateroom and Terraform add.
 MOST_OF_ALL_ENVIRONMENT = 3 * 512 * 1024
+#: How many of them: bubblewrap takes 9000 arguments, of which each is three.  `runs.addresses` has its share as well.
+MOST_IN_ENVIRONMENT = 1500
 #: What the kernel counts of a variable besides its text: ``=``, NUL and a pointer.
 _BESIDE = 10
 
@@ -119,6 +121,13 @@ def check_of_run(value: Value) -> None:
 def check_environment(values: Iterable[Value]) -> None:
     """Raise Invalid if no program could be started with the environment variables among the *values* of a run."""
     sizes = {one.key: _length(one) for one in values if one.category == "env"}
+    if len(sizes) > MOST_IN_ENVIRONMENT:
+        raise Invalid(
+            f"The workspace and its variable sets have {len(sizes)} environment variables, and no run can be started"
+            f" with more than {MOST_IN_ENVIRONMENT}. Use variables of the category terraform, which reach Terraform in"
+            " a file.",
+            field="/data/relationships/workspace",
+        )
     total, most = sum(sizes.values()), readable(MOST_OF_ALL_ENVIRONMENT)
     if total > MOST_OF_ALL_ENVIRONMENT:
         longest = max(sizes, key=lambda key: sizes[key])

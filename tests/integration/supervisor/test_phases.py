@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from app.runs import addresses
 from app.supervisor.client import CannotLaunch, Spawner, adopt
 from app.supervisor.control import EVENTS, LOG
 from app.supervisor.spec import Directories, Options, Result, Spec, Workspace
+from app.variables import values
 from tests.integration.supervisor.fake_api import WORKSPACE, FakeApi
 from tests.integration.supervisor.place import WORKSPACE_NAME, Place
 from tests.integration.supervisor.watching import ended
@@ -173,3 +175,17 @@ async def test_a_spawner_that_died_is_replaced(place: Place, spawner: Spawner) -
     os.kill(spawner.pid, 9)
     planned, log = await carry_out(spawner, place.spec("plan", HELLO))
     assert planned.has_changes is True, log
+
+
+async def test_terraform_starts_with_as_many_arguments_and_variables_as_a_run_may_have(
+    place: Place, spawner: Spawner
+) -> None:
+    longest = "terraform_data." + "x" * (addresses.MOST_OF_ADDRESS - len("terraform_data."))
+    others = addresses.MOST_ADDRESSES - 1
+    each = (addresses.MOST_OF_ALL_ADDRESSES - len(longest)) // others
+    targets = (longest, *(f"terraform_data.{'x' * (each - 19)}{number:04}" for number in range(others)))
+    length = values.MOST_OF_ALL_ENVIRONMENT // values.MOST_IN_ENVIRONMENT
+    given = {f"LONG{number:04}": "x" * (length - 18) for number in range(values.MOST_IN_ENVIRONMENT)}
+    spec = place.spec("plan", HELLO, options=Options(targets=targets), environment=given)
+    planned, log = await carry_out(spawner, spec)
+    assert planned.outcome == "finished", log
