@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 SOURCE = "tfe-configuration-version"
 REASON = "vcs"
+
+#: Of a workspace without `queue-all-runs`: its variables may not be there yet.
+FIRST_RUN = "Start its first run by hand: the workspace had none, and queue-all-runs is off."
 #: All that a check says of a stranger's commit that could not be fetched: why could tell of what this server reaches.
 UNTOLD = "The commit could not be fetched."
 
@@ -110,6 +113,14 @@ def workspace_of(connection: Connection) -> Workspace:
     """Loaded with the connection."""
     workspace: Workspace = connection.workspace
     return workspace
+
+
+async def awaits_first_run(connection: Connection) -> bool:
+    """Whether nothing of GitHub's starts a run or a plan here yet.  Plans that nobody can apply are no first run."""
+    workspace = workspace_of(connection)
+    if workspace.queue_all_runs:
+        return False
+    return not (workspace.run_count and await Run.filter(workspace_id=workspace.id, plan_only=False).exists())
 
 
 def watch_of(connection: Connection) -> Watch:

@@ -167,6 +167,9 @@ async def _sort(
     if not decision.concerned:
         barred = Barred(Outcome.SKIPPED, decision.reason)
         found.unaffected.append(following.workspace_of(connection))
+    elif await following.awaits_first_run(connection):
+        barred = Barred(Outcome.WAITING, following.FIRST_RUN)
+        found.denied[connection.workspace_id] = barred.reason
     else:
         verdict = await forks.verdict(occasion, connection) if is_fork else forks.OURS
         if isinstance(verdict, Barred):

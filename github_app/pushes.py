@@ -20,8 +20,6 @@ from github_app.following import Concern, Occasion, Result
 from github_app.payloads import Account, Push
 from github_app.told import NothingToDo, Told
 
-#: Of a workspace without `queue-all-runs`: its variables may not be there yet.
-FIRST_RUN = "The workspace has had no run, and queue-all-runs is off: start its first run by hand."
 BRANCHES, TAGS, QUEUE = "refs/heads/", "refs/tags/", "refs/heads/gh-readonly-queue/"
 
 
@@ -106,8 +104,8 @@ async def _sort(
     concerns: list[Concern],
     result: Result,
 ) -> None:
-    if decision.concerned and _waits(connection):
-        concerns.append(Concern(connection, before, FIRST_RUN, queues=False))
+    if decision.concerned and await following.awaits_first_run(connection):
+        concerns.append(Concern(connection, before, following.FIRST_RUN, queues=False))
     elif decision.concerned:
         concerns.append(Concern(connection, before, decision.reason))
     else:
@@ -119,11 +117,6 @@ async def _planned(asked: Api, occasion: Occasion, concerns: list[Concern], resu
     planned = await following.plan(asked, occasion, concerns)
     planned.unaffected = result.unaffected
     return planned
-
-
-def _waits(connection: Connection) -> bool:
-    workspace = following.workspace_of(connection)
-    return not (workspace.run_count or workspace.queue_all_runs)
 
 
 class _Changes:

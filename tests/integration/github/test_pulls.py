@@ -14,7 +14,8 @@ from app.errors import Unavailable
 from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository, VcsEvent
-from github_app import check_names, deliveries, fetch, reconciling, replay
+from app.workspaces.models import Workspace
+from github_app import check_names, deliveries, fetch, following, reconciling, replay
 from github_app.models import Check, Delivery, LinkedAccount
 from tests import factories
 from tests.github import messages
@@ -97,6 +98,29 @@ async def test_another_base_is_another_workspaces_matter(scene: Scene) -> None:
     assert not lifecycle.is_final(await one(scene, release))
     titled = messages.pull_request(scene.there, pull, "edited", changes={"title": {"from": "x"}})
     assert (await scene.hear("pull_request", titled)).state == "ignored"
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_pull_request_is_no_first_run_and_neither_is_its_merge(scene: Scene) -> None:
+    network = await scene.follow("network", queue_all_runs=False, auto_apply=True)
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    assert await scene.runs(network) == []
+    row = await Check.get(head_sha=pull.head_sha, workspace_id=network.id)
+    assert (row.is_final, row.wanted["conclusion"], row.wanted["title"]) == (True, "neutral", following.FIRST_RUN)
+    aggregate = await Check.get(head_sha=pull.head_sha, workspace_id=None)
+    assert (aggregate.is_final, aggregate.wanted["conclusion"]) == (True, "neutral"), "which does not block"
+
+    await reconciling.reconcile_due()  # the configuration of main, for a first run
+    fresh = await Workspace.get(id=network.id)
+    await runs.create(SYSTEM, fresh, None, RunOptions(plan_only=True))
+    base, sha = scene.there.head("main") or "", scene.there.commit("main", {"main.tf": "# merged\n"}, "Merge")
+    await scene.hear("push", messages.push(scene.there, "refs/heads/main", base, sha))
+    assert [run.plan_only for run in await scene.runs(network)] == [True]
+
+    await runs.create(SYSTEM, fresh, None, RunOptions())
+    button = messages.check_run(scene.there, check_names.external_id(row), pull.head_sha, "rerequested")
+    await scene.hear("check_run", button)
+    assert [run.plan_only for run in await scene.runs(network)] == [True, False, True]
 
 
 async def test_a_merge_group_is_planned_and_ended_when_it_is_destroyed(scene: Scene) -> None:

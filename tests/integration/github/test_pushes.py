@@ -94,7 +94,7 @@ async def test_the_first_run_is_a_persons_unless_all_runs_are_queued(scene: Scen
     await scene.hear("push", pushed(scene, ZERO, begin))
     assert await scene.runs(workspace) == []
     event = await VcsEvent.get(workspace_id=workspace.id)
-    assert (event.outcome, "start its first run by hand" in event.reason) == ("waiting", True)
+    assert (event.outcome, "Start its first run by hand" in event.reason) == ("waiting", True)
     fresh = await Workspace.get(id=workspace.id)
     first = await runs.create(SYSTEM, fresh, None, RunOptions())
     told = await IngressAttributes.get(configuration_version_id=first.configuration_version_id)
