@@ -381,6 +381,14 @@ async def members_of(aggregate: Check) -> list[Check]:
     return sorted(newest.values(), key=lambda row: row.name)
 
 
+async def waiting(check: Check) -> set[str]:
+    """The ids of the workspaces that wait for an approval of the commit, as *check* says: its own, or those that it
+    counts."""
+    members = await members_of(check)
+    asked = [row for row in members if check.workspace_id in (None, row.workspace_id)]
+    return {str(row.workspace_id) for row in asked if row.wanted["result"] == Result.WAITING}
+
+
 async def _others(aggregate: Check) -> bool:
     """Whether workspaces came to the commit by another pull request too."""
     rows = Check.filter(repository_id=aggregate.repository_id, head_sha=aggregate.head_sha)

@@ -21,9 +21,9 @@ from app.errors import Conflict, Forbidden, NotFound
 from app.vcs import connections, heads
 from app.vcs.heads import Kind, Outcome, Ref
 from app.vcs.models import Connection, Repository
-from github_app import api, following
+from github_app import api, checks, following
 from github_app.following import Occasion
-from github_app.models import ForkApproval, LinkedAccount
+from github_app.models import Check, ForkApproval, LinkedAccount
 
 MAY_WRITE = ("write", "maintain", "admin")
 
@@ -70,8 +70,8 @@ async def verdict(occasion: Occasion, connection: Connection) -> Planned | Barre
     return Planned(await tokens.actor_of(approver))
 
 
-async def approve_by_login(repository: Repository, number: int, sha: str, app_id: str, account_number: int) -> str:
-    """Somebody pressed the check's button at GitHub.  Raises Forbidden with what that person can do about it."""
+async def approve_by_login(repository: Repository, check: Check, app_id: str, account_number: int) -> str:
+    """Somebody pressed the button of *check* at GitHub.  Raises Forbidden with what that person can do about it."""
     linked = await LinkedAccount.get_or_none(app_id=app_id, number=account_number)
     if linked is None:
         raise Forbidden(
@@ -79,15 +79,17 @@ async def approve_by_login(repository: Repository, number: int, sha: str, app_id
             " again."
         )
     user = await User.get(id=linked.user_id)
-    return await approve(await tokens.actor_of(user), repository, number, sha)
+    return await approve(await tokens.actor_of(user), repository, check)
 
 
-async def approve(actor: Actor, repository: Repository, number: int, sha: str) -> str:
-    """Let the commit *sha* of the fork's pull request be planned wherever *actor* may queue plans and it waits.
+async def approve(actor: Actor, repository: Repository, check: Check) -> str:
+    """Let the commit of *check*, a fork's, be planned in the workspace that it is about, or in those it counts: where
+    it waits for that and *actor* may queue plans.
 
     Raises Forbidden unless *actor* has linked a GitHub account that may write to the repository; Conflict if the pull
-    request has moved on to another commit.
+    request has moved on to another commit, or nothing waits.
     """
+    number, sha = int(check.ref), check.head_sha
     linked = await LinkedAccount.filter(user_id=actor.id or "", app_id=repository.app_id).first()
     if linked is None:
         raise Forbidden("Link your GitHub account first: an approval needs write access to the repository there.")
@@ -97,9 +99,11 @@ async def approve(actor: Actor, repository: Repository, number: int, sha: str) -
     pull = await asked.pull_request(repository, number)
     if pull is None or pull.state != "open" or pull.head.sha != sha:
         raise Conflict(f"The pull request has moved on from {sha[:7]}: look at the new commit, and approve that.")
-    waiting = [
-        one for one in await following.connections_of(repository) if connections.fork_policy(one) == connections.APPROVE
-    ]
+    ids = await checks.waiting(check)
+    waiting = [one for one in await following.connections_of(repository) if one.workspace_id in ids]
+    waiting = [one for one in waiting if connections.fork_policy(one) == connections.APPROVE]
+    if not waiting:
+        raise Conflict(f"No workspace of this check waits for an approval of {sha[:7]} any more.")
     approved = [one for one in waiting if await _may(actor, one)]
     if not approved:
         raise Forbidden("You may queue plans in none of the workspaces that wait.")
@@ -107,7 +111,8 @@ async def approve(actor: Actor, repository: Repository, number: int, sha: str) -
         await _remember(actor, linked, connection, number, sha)
     ref = Ref(Kind.PULL, str(number))
     await heads.forget([one.workspace_id for one in approved], repository.id, ref)
-    return f"{actor.name} let {sha[:7]} be planned in {len(approved)} workspaces."
+    places = "1 workspace" if len(approved) == 1 else f"{len(approved)} workspaces"
+    return f"{actor.name} let {sha[:7]} be planned in {places}."
 
 
 async def _may(actor: Actor, connection: Connection) -> bool:

@@ -41,14 +41,13 @@ async def on_action(told: Told[CheckRunEvent]) -> str:
         raise NothingToDo("A button of ours has another name.")
     if action.identifier == verdicts.PLAN_AGAIN:
         return await _again(repository, [check], sender, told.delivery.id)
-    number = int(check.ref)
     try:
-        sentence = await forks.approve_by_login(repository, number, check.head_sha, told.app.id, sender.id)
+        sentence = await forks.approve_by_login(repository, check, told.app.id, sender.id)
     except (Forbidden, Conflict) as error:
         await checks.refuse(check, error.sentence)
         return error.sentence
     await checks.begin_again(check)
-    return f"{sentence} {await pulls.follow_pull_request(repository, number, sender, told.delivery.id)}"
+    return f"{sentence} {await pulls.follow_pull_request(repository, int(check.ref), sender, told.delivery.id)}"
 
 
 async def _ours(told: Told[CheckRunEvent]) -> tuple[Repository, Check]:

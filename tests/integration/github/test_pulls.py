@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from app.runs.models import Run
 from app.vcs.models import Connection, Repository, VcsEvent
 from app.workspaces.models import Workspace
 from github_app import check_names, deliveries, fetch, following, reconciling, replay
-from github_app.models import Check, Delivery, LinkedAccount
+from github_app.models import Check, Delivery, ForkApproval, LinkedAccount
 from tests import factories
 from tests.github import messages
 from tests.github.fake import world
@@ -170,8 +171,9 @@ async def link(scene: Scene, login: str, user: User, access: str) -> None:
     )
 
 
-async def press(scene: Scene, pull: world.Pull, login: str) -> str:
-    check = await Check.filter(head_sha=pull.head_sha, workspace_id__not_isnull=True).order_by("-attempt").first()
+async def press(scene: Scene, pull: world.Pull, login: str, check: Check | None = None) -> str:
+    of_workspaces = Check.filter(head_sha=pull.head_sha, workspace_id__not_isnull=True)
+    check = check or await of_workspaces.order_by("-attempt").first()
     assert check is not None
     body = messages.check_run(
         scene.there, check_names.external_id(check), pull.head_sha, "requested_action", button="approve_fork", by=login
@@ -213,6 +215,34 @@ async def test_a_strangers_commit_waits_until_somebody_who_may_lets_it_be_planne
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
     assert all(lifecycle.is_final(each) for each in await scene.runs(network))
     assert (await scene.verdicts(pull.head_sha))["acme / network"] == (True, "Approval needed to plan a fork")
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_press_approves_what_waits_by_that_check_and_nothing_else(scene: Scene) -> None:
+    first, second = await scene.follow("first"), await scene.follow("second")
+    await scene.follow("tagged", tags_regex="^v")
+    await scene.follow("unaffected", working_directory="network")
+    foreign = replace(scene, organization=await factories.make_organization("beta"))
+    theirs = await foreign.follow("theirs")
+    pull = await strangers_pull(scene)
+    owner = await factories.make_user("owner")
+    for organization in (scene.organization, foreign.organization):
+        await organizations.add_owner(SYSTEM, organization, owner)
+    await link(scene, "writes", owner, "write")
+
+    async def approved() -> set[str]:
+        return set(await ForkApproval.all().values_list("workspace_id", flat=True))
+
+    own = await Check.get(head_sha=pull.head_sha, workspace_id=first.id)
+    assert "in 1 workspace." in await press(scene, pull, "writes", own)
+    assert await approved() == {first.id}
+    assert [len(await scene.runs(each)) for each in (first, second, theirs)] == [1, 0, 0]
+    assert "waits for an approval" in await press(scene, pull, "writes", own)
+    aggregate = await Check.get(head_sha=pull.head_sha, workspace_id=None, name__endswith="acme", attempt=1)
+    assert "in 1 workspace." in await press(scene, pull, "writes", aggregate)
+    assert await approved() == {first.id, second.id}
+    assert [len(await scene.runs(each)) for each in (first, second, theirs)] == [1, 1, 0]
+    assert (await scene.verdicts(pull.head_sha))["beta / theirs"] == (True, "Approval needed to plan a fork")
 
 
 async def test_a_delivery_that_fails_for_good_ends_the_check_it_began(
