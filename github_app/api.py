@@ -39,6 +39,8 @@ PAGE = 100
 MOST_COMPARED, MOST_OF_PULL_REQUEST = 300, 3000
 #: The list of a pull request's files can be a 404 just after the event: seconds to wait before each try.
 PATIENCE_WITH_FILES = (0, 1, 3, 7, 15)
+#: These are about us, whatever is asked; any other no to a list of files is about the list.
+NOT_LET_IN = (401, 403)
 #: Tags of tags of tags end here.
 DEEPEST_TAG = 10
 _LEVELS = ("none", "read", "write", "maintain", "admin")
@@ -194,7 +196,8 @@ class Api:
     # -- what changed ----------------------------------------------------------------------------------------
 
     async def files_of_pull_request(self, repository: Repository, number: int, expected: int | None) -> ChangedFiles:
-        """*expected* is what the pull request says of their number: fewer means that the list is not whole yet."""
+        """*expected* is what the pull request says of their number: fewer means that the list is not whole yet.  Where
+        GitHub will not list them, all may have changed."""
         for wait in PATIENCE_WITH_FILES:
             await asyncio.sleep(wait)
             files: list[_File] = []
@@ -202,9 +205,11 @@ class Api:
                 async for page in self._pages(repository, f"/pulls/{number}/files", list[_File]):
                     files += page
             except Refused as refusal:
-                if refusal.status != 404:
+                if refusal.status in NOT_LET_IN:
                     raise
-                continue
+                if refusal.status == 404:
+                    continue
+                return ChangedFiles.unknown(f"GitHub does not list the files: {refusal.message}")
             if len(files) >= MOST_OF_PULL_REQUEST:
                 return ChangedFiles.unknown(f"GitHub lists no more than {MOST_OF_PULL_REQUEST} files")
             if expected is not None and len(files) < expected:

@@ -259,6 +259,16 @@ async def test_a_delivery_that_fails_for_good_ends_the_check_it_began(
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_files_that_github_will_not_list_may_all_have_changed(scene: Scene) -> None:
+    network = await scene.follow("network", working_directory="network")
+    scene.github.fail(422, "/files")
+    await opened_pull(scene, {"main.tf": "# elsewhere\n"})
+    assert (await one(scene, network)).plan_only
+    event = await VcsEvent.get(workspace_id=network.id)
+    assert "GitHub does not list the files" in event.reason
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_replay_ends_the_check_well_also_where_nothing_is_affected(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
