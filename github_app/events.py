@@ -62,8 +62,8 @@ def handler_of(event: str, action: str | None) -> Handler | None:
 
 
 async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) -> None:
-    """The delivery has failed for good: whatever check was begun for its commit ends and says why, since branch
-    protection would wait for it."""
+    """The delivery has failed for good: the checks of its commit end and say why, those of an open pull request also
+    where none was begun, since branch protection would wait for them."""
     try:
         payload = read(EVENTS.get(delivery.event, Envelope), body)
     except Unreadable:
@@ -76,6 +76,8 @@ async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) 
         return
     repository = await following.repository_of(app, payload.repository)
     if repository is not None:
+        if isinstance(payload, PullRequestEvent) and payload.pull_request.state == "open":
+            await pulls.begin_checks(repository, payload.pull_request.number, sha)
         await checks.give_up(repository, sha, reason)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.configurations.ingress import Ingress
+from app.errors import StateroomError, Unavailable
 from app.organizations.models import Organization
 from app.runs.models import Run
 from app.vcs import filters, heads
@@ -19,12 +20,19 @@ from app.vcs.heads import Kind, Outcome, Ref
 from app.vcs.models import Connection, Head, Repository
 from app.workspaces.models import Workspace
 from github_app import api, checks, following, forks
-from github_app.api import Api
+from github_app.api import Api, Refused
 from github_app.following import Concern, Occasion, Result
 from github_app.forks import Barred
 from github_app.models import Check
 from github_app.payloads import Account, MergeGroupEvent, PullRequest, PullRequestEvent
 from github_app.told import NothingToDo, Told
+
+
+class Unseen(StateroomError):
+    """GitHub does not show a pull request that it, or one of ours, told of: it may not know everywhere yet."""
+
+    def __init__(self, ref: Ref) -> None:
+        super().__init__(f"GitHub does not show the pull request {ref}.")
 
 
 async def on_pull_request(told: Told[PullRequestEvent]) -> str:
@@ -34,20 +42,21 @@ async def on_pull_request(told: Told[PullRequestEvent]) -> str:
     repository = await following.repository_of(told.app, event.repository)
     if repository is None:
         raise NothingToDo("No workspace follows the repository.")
-    return await follow_pull_request(repository, event.pull_request.number, event.sender, told.delivery.id)
+    try:
+        return await follow_pull_request(repository, event.pull_request.number, event.sender, told.delivery.id)
+    except Unseen as error:
+        raise Unavailable(error.sentence) from None
 
 
 async def follow_pull_request(
     repository: Repository, number: int, sender: Account | None = None, delivery_id: str | None = None
 ) -> str:
-    """Bring the plans and checks of a pull request to where it stands now."""
+    """Bring the plans and checks of a pull request to where it stands now.  Besides the usual, raises Unseen."""
     connections = await following.connections_of(repository)
     if not connections:
         raise NothingToDo("No workspace follows the repository.")
     ref, asked = Ref(Kind.PULL, str(number)), api.of(repository.installation)
-    pull = await asked.pull_request(repository, number)
-    if pull is None:
-        raise NothingToDo(f"There is no pull request {ref}.")
+    pull = await _live(asked, repository, ref)
     handled = await heads.handled(repository.id, ref)
     if pull.state != "open":
         return await _closed(repository, ref, handled)
@@ -58,6 +67,27 @@ async def follow_pull_request(
         organization = await Organization.get(id=organization_id)
         told.append(str(await _follow(asked, occasion, pull, organization, group, handled)))
     return " ".join(told)
+
+
+async def _live(asked: Api, repository: Repository, ref: Ref) -> PullRequest:
+    try:
+        pull = await asked.pull_request(repository, int(ref.name))
+    except Refused as refusal:
+        if refusal.status != 422:
+            raise
+        pull = None
+    if pull is None:
+        raise Unseen(ref)
+    return pull
+
+
+async def begin_checks(repository: Repository, number: int, sha: str) -> None:
+    """Open the check of each organization that has none on the commit, although nothing is known of it yet."""
+    begun = {check.organization_id for check in await checks.of_commit(repository, sha)}
+    for organization_id in _by_organization(await following.connections_of(repository)):
+        if organization_id not in begun:
+            organization = await Organization.get(id=organization_id)
+            await checks.open_aggregate(repository, organization, sha, Ref(Kind.PULL, str(number)))
 
 
 async def on_merge_group(told: Told[MergeGroupEvent]) -> str:

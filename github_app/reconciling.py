@@ -138,7 +138,7 @@ async def _reconcile_pulls(repository: Repository, connections: Sequence[Connect
             failures = failures + 1 if await _has_failed(repository, connections, ref) else 0
         look.pulls[ref.name] = [pull.head.sha, pull.base.ref, failures]
     for number in {str(number) for number in await heads.open_numbers(repository.id)} - seen:
-        with suppress(NothingToDo):
+        with suppress(NothingToDo, pulls.Unseen):
             await pulls.follow_pull_request(repository, int(number))
     look.pulls = {number: known for number, known in look.pulls.items() if number in seen}
 

@@ -231,7 +231,7 @@ async def test_a_press_approves_what_waits_by_that_check_and_nothing_else(scene:
     await link(scene, "writes", owner, "write")
 
     async def approved() -> set[str]:
-        return set(await ForkApproval.all().values_list("workspace_id", flat=True))
+        return {approval.workspace_id for approval in await ForkApproval.all()}
 
     own = await Check.get(head_sha=pull.head_sha, workspace_id=first.id)
     assert "in 1 workspace." in await press(scene, pull, "writes", own)
@@ -266,6 +266,33 @@ async def test_files_that_github_will_not_list_may_all_have_changed(scene: Scene
     assert (await one(scene, network)).plan_only
     event = await VcsEvent.get(workspace_id=network.id)
     assert "GitHub does not list the files" in event.reason
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_pull_request_that_github_does_not_show_yet_is_asked_for_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    monkeypatch.setattr(deliveries, "PAUSES", (0, 0))
+    scene.github.fail(404, "/pulls/1")
+    scene.github.fail(422, "/pulls/1")
+    await opened_pull(scene, {"main.tf": "# one\n"})
+    assert len(await scene.runs(network)) == 1
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_pull_request_that_github_never_shows_fails_and_is_not_passed_over(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    monkeypatch.setattr(deliveries, "PAUSES", ())
+    scene.github.fail(404, "/pulls/1")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    check = await Check.get(head_sha=pull.head_sha)
+    assert (check.wanted["title"], check.wanted["conclusion"]) == ("The commit could not be planned", "failure")
+    await scene.hear("pull_request", messages.pull_request(scene.there, pull, "reopened"))
+    assert len(await scene.runs(network)) == 1
+    assert (await scene.verdicts(pull.head_sha))["acme"] == (False, "0 of 1 workspace done")
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
