@@ -62,6 +62,7 @@ ORGANIZATION_ACTIONS = frozenset(
         "entitlement:read",
         "capacity:read",
         "queue:read",
+        "run:list",
         "project:read",
         "project:create",
         "project:update",

@@ -1,13 +1,16 @@
-"""Runs in lists: of a workspace, of an organization's queue."""
+"""Runs in lists: of a workspace, of an organization, of an organization's queue."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
+from app import clock
 from app.access.actors import Actor
 from app.access.permissions import require, require_in_organization
 from app.errors import Invalid
@@ -31,6 +34,9 @@ OPERATIONS: dict[str, Q] = {
         plan_only=False, save_plan=False, refresh_only=False, is_destroy=False, allow_empty_apply=False
     ),
 }
+#: The timeframe of the last 12 months.
+YEAR = "year"
+_TIMEFRAME = "filter[timeframe]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,35 @@ class Wanted:
     statuses: Collection[str] = ()
     status_group: str | None = None
     sources: Collection[str] = ()
+    workspace_names: Collection[str] = ()
+    agent_pool_names: Collection[str] = ()
+    """No run has one: this server has no agents."""
+    timeframe: str | None = None
+    """A year, or ``"year"`` for the last 365 days."""
+    user: str | None = None
+    """Part of the name of who sent the commit."""
+    commit: str | None = None
+    """How the commit's SHA begins."""
     text: str | None = None
+    """All of a run's id, or what `user`, `commit` or its message would be found by; nothing beside these two."""
 
 
 async def of_workspace(actor: Actor, workspace: Workspace, wanted: Wanted) -> QuerySet[Run]:
     """The runs of a workspace, newest first; plan-only ones only where `wanted` names that operation."""
     await require(actor, "run:read", workspace)
-    runs = Run.filter(workspace_id=workspace.id)
+    return _narrowed(Run.filter(workspace_id=workspace.id), wanted).order_by("-number")
+
+
+async def of_organization(actor: Actor, organization: Organization, wanted: Wanted) -> QuerySet[Run]:
+    """The runs of an organization's workspaces, as `of_workspace` has those of one; of the last 365 days, unless
+    `wanted` names a timeframe."""
+    await require_in_organization(actor, "run:list", organization.id)
+    runs = visible(actor).filter(organization_id=organization.id)
+    narrowed = _narrowed(runs, replace(wanted, timeframe=wanted.timeframe or YEAR))
+    return narrowed.order_by("-created_at", "-id")
+
+
+def _narrowed(runs: QuerySet[Run], wanted: Wanted) -> QuerySet[Run]:
     if wanted.operations:
         chosen = [OPERATIONS[name] for name in wanted.operations if name in OPERATIONS]
         runs = runs.filter(Q(*chosen, join_type=Q.OR)) if chosen else runs.filter(id=None)
@@ -59,9 +87,43 @@ async def of_workspace(actor: Actor, workspace: Workspace, wanted: Wanted) -> Qu
         runs = runs.filter(status__in=_group(wanted.status_group))
     if wanted.sources:
         runs = runs.filter(source__in=list(wanted.sources))
-    if wanted.text:
-        runs = runs.filter(Q(id=wanted.text) | Q(message__icontains=wanted.text))
-    return runs.order_by("-number")
+    if wanted.workspace_names:
+        runs = runs.filter(workspace__name__in=list(wanted.workspace_names))
+    if wanted.agent_pool_names:
+        runs = runs.filter(id=None)
+    if wanted.timeframe:
+        since, until = _span(wanted.timeframe)
+        runs = runs.filter(created_at__gte=since, created_at__lt=until)
+    return _searched(runs, wanted)
+
+
+def _searched(runs: QuerySet[Run], wanted: Wanted) -> QuerySet[Run]:
+    if wanted.user:
+        runs = runs.filter(_by_user(wanted.user))
+    if wanted.commit:
+        runs = runs.filter(_by_commit(wanted.commit))
+    if wanted.text and not (wanted.user or wanted.commit):
+        found = Q(id=wanted.text) | Q(message__icontains=wanted.text)
+        runs = runs.filter(found | _by_user(wanted.text) | _by_commit(wanted.text))
+    return runs
+
+
+def _by_user(name: str) -> Q:
+    return Q(configuration_version__ingress_attributes__sender_username__icontains=name)
+
+
+def _by_commit(beginning: str) -> Q:
+    return Q(configuration_version__ingress_attributes__commit_sha__startswith=beginning.lower())
+
+
+def _span(timeframe: str) -> tuple[datetime, datetime]:
+    """From when, and until before when, a run was created in *timeframe*."""
+    if timeframe == YEAR:
+        now = clock.now()
+        return now - timedelta(days=365), now + timedelta(days=1)  # a clock may have been set back since
+    if not re.fullmatch("[1-9][0-9]{3}", timeframe) or timeframe == "9999":
+        raise Invalid('filter[timeframe] is a year, as 2026, or "year": the last 12 months.', parameter=_TIMEFRAME)
+    return datetime(int(timeframe), 1, 1, tzinfo=UTC), datetime(int(timeframe) + 1, 1, 1, tzinfo=UTC)
 
 
 async def queue_of(

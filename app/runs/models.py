@@ -84,6 +84,7 @@ class Run(Model):
             Index(fields=("workspace_id", "status", "plan_only", "save_plan", "number")),
             Index(fields=("status", "workspace_id")),
             Index(fields=("organization_id", "status", "created_at", "id")),
+            Index(fields=("organization_id", "created_at", "id")),
             Index(fields=("configuration_version_id",)),
         ]
 

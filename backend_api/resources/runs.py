@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -178,15 +179,32 @@ class QueuedRunResource(RunResource, variant=True):
 async def index(request: Request) -> Response:
     """GET /workspaces/{id}/runs: newest first"""
     workspace = await finding.workspace(request)
+    return await RunResource.page(request, await lists.of_workspace(actor_of(request), workspace, _wanted(request)))
+
+
+async def index_of_organization(request: Request) -> Response:
+    """GET /organizations/{organization}/runs: newest first; without `filter[timeframe]` of the last 12 months"""
+    organization = await finding.organization(request)
+    wanted = replace(_wanted(request), workspace_names=_words(request.query_params.get("filter[workspace_names]")))
+    page = page_of(request)
+    found = await lists.of_organization(actor_of(request), organization, wanted)
+    things = await found.offset(page.offset).limit(page.size + 1)
+    return await RunResource.listed_uncounted(request, things[: page.size], page, more=len(things) > page.size)
+
+
+def _wanted(request: Request) -> lists.Wanted:
     query = request.query_params
-    wanted = lists.Wanted(
+    return lists.Wanted(
         operations=_words(query.get("filter[operation]")),
         statuses=_words(query.get("filter[status]")),
         status_group=query.get("filter[status_group]") or None,
         sources=_words(query.get("filter[source]")),
+        agent_pool_names=_words(query.get("filter[agent_pool_names]")),
+        timeframe=query.get("filter[timeframe]") or None,
+        user=query.get("search[user]") or None,
+        commit=query.get("search[commit]") or None,
         text=query.get("search[basic]") or None,
     )
-    return await RunResource.page(request, await lists.of_workspace(actor_of(request), workspace, wanted))
 
 
 async def show(request: Request) -> Response:
@@ -287,6 +305,7 @@ routes = [
     Route("/runs", create, methods=["POST"]),
     Route("/runs/{id}", show),
     Route("/workspaces/{id}/runs", index),
+    Route("/organizations/{organization}/runs", index_of_organization),
     Route("/organizations/{organization}/runs/queue", queue),
     Route("/runs/{id}/actions/apply", apply, methods=["POST"]),
     Route("/runs/{id}/actions/discard", discard, methods=["POST"]),

@@ -63,6 +63,7 @@ REFUSED = [
     "GET /api/v2/github-app/installation/{id}",
     "GET /api/v2/organizations/{organization}/projects",
     "POST /api/v2/organizations/{organization}/projects",
+    "GET /api/v2/organizations/{organization}/runs",
     "GET /api/v2/organizations/{organization}/runs/queue",
     "GET /api/v2/organizations/{organization}/workspaces",
     "POST /api/v2/organizations/{organization}/workspaces",
