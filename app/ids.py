@@ -64,6 +64,7 @@ PREFIXES = {
     "github_repository": "ghrepo",
     "github_check": "ghchk",
     "vcs_event": "ve",
+    "fork_commit": "fc",
     "registry_module": "mod",
     "registry_module_version": "modver",
     "registry_provider": "prov",

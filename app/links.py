@@ -53,3 +53,8 @@ def variables(organization_name: str, workspace_name: str) -> str:
 
 def version_control(organization_name: str, workspace_name: str) -> str:
     return f"{workspace(organization_name, workspace_name)}/settings/version-control"
+
+
+def fork_commits(organization_name: str, workspace_name: str) -> str:
+    """Where commits of strangers' forks wait for an approval."""
+    return f"{version_control(organization_name, workspace_name)}#waiting"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from app import bell, configurations, events, organizations, runs, states, tool_versions, workspaces
 from app.runs import deletion, queue, triggering, uploads, wishes
-from app.vcs import connections
+from app.vcs import connections, fork_commits
 from app.workspaces import locking, versions
-from github_app import checks, reading
+from github_app import checks, forks, reading
 
 
 def connect() -> None:
@@ -27,3 +27,4 @@ def connect() -> None:
     organizations.before_delete(workspaces.delete_all)
     locking.before_unlock(states.before_unlock)
     versions.configure(tool_versions.offer)
+    fork_commits.configure(forks.approve_in)

@@ -34,7 +34,7 @@ from app.supervisor import sandbox
 from app.supervisor.client import Spawner
 from app.supervisor.sandbox import SandboxFailure
 from app.vcs import archives
-from github_app import checks, client, deliveries, inbox, installations, outbox, reconciling, redelivery
+from github_app import checks, client, deliveries, fork_plans, inbox, installations, outbox, reconciling, redelivery
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +68,7 @@ CHORES = {
     "read long states": Chore(2, processing.read_waiting),
     "delete states that were given up": Chore(300, history.sweep),
     "look for what GitHub did not tell": Chore(5, reconciling.reconcile_due),
+    "plan what was approved of forks": Chore(2, fork_plans.plan_due),
     "find what GitHub could not deliver": Chore(5, redelivery.look_due),
     "look at where the GitHub Apps are installed": Chore(60, installations.refresh_due),
     "tell GitHub what is owed to it": Chore(1, outbox.send),

@@ -8,20 +8,22 @@ no secrets, no other state and no network (`Run.is_restricted`).  Source: `githu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tortoise.exceptions import IntegrityError
 
-from app import clock
+from app import clock, links, settings
 from app.access import tokens
 from app.access.actors import SYSTEM, Actor
 from app.access.models import User
 from app.access.permissions import require
 from app.errors import Conflict, Forbidden, NotFound
-from app.vcs import connections, heads
+from app.vcs import connections, fork_commits, heads
 from app.vcs.heads import Kind, Outcome, Ref
-from app.vcs.models import Connection, Repository
+from app.vcs.models import Connection, ForkCommit, Repository
 from github_app import api, checks, following
+from github_app.client import Refused
 from github_app.following import Occasion
 from github_app.models import Check, ForkApproval, LinkedAccount
 
@@ -82,25 +84,51 @@ async def approve_by_login(repository: Repository, check: Check, app_id: str, ac
     return await approve(await tokens.actor_of(user), repository, check)
 
 
+async def approve_in(actor: Actor, commit: ForkCommit) -> None:
+    """Somebody approved what waits in one workspace, here: a worker plans it."""
+    repository = await Repository.get(id=commit.repository_id).prefetch_related("installation")
+    if trouble := repository.lost or repository.installation.trouble:
+        raise Conflict(trouble)
+    number, among = commit.pull_request_number, {commit.workspace_id}
+    try:
+        await _approve(actor, repository, number, commit.sha, among, owes_plan=True)
+    except Refused as error:
+        raise Conflict(error.sentence) from error
+
+
 async def approve(actor: Actor, repository: Repository, check: Check) -> str:
     """Let the commit of *check*, a fork's, be planned in the workspace that it is about, or in those it counts: where
-    it waits for that and *actor* may queue plans.
+    it waits for that and *actor* may queue plans.  Whoever calls follows the pull request then.
 
     Raises Forbidden unless *actor* has linked a GitHub account that may write to the repository; Conflict if the pull
     request has moved on to another commit, or nothing waits.
     """
-    number, sha = int(check.ref), check.head_sha
+    return await _approve(actor, repository, int(check.ref), check.head_sha, await checks.waiting(check))
+
+
+async def _approve(
+    actor: Actor,
+    repository: Repository,
+    number: int,
+    sha: str,
+    among: Collection[str],
+    *,
+    owes_plan: bool = False,
+) -> str:
+    """Likewise in the workspaces *among*; *owes_plan*: a worker follows the pull request."""
     linked = await LinkedAccount.filter(user_id=actor.id or "", app_id=repository.app_id).first()
     if linked is None:
-        raise Forbidden("Link your GitHub account first: an approval needs write access to the repository there.")
+        raise Forbidden(
+            "An approval needs write access to the repository at GitHub: link your GitHub account first, at"
+            f" {settings.current().external_url}{links.GITHUB_ACCOUNTS}."
+        )
     asked = api.of(repository.installation)
     if await asked.permission_of(repository, linked.login, linked.number) not in MAY_WRITE:
         raise Forbidden(f"{linked.login} has no write access to {repository.full_name} at GitHub.")
     pull = await asked.pull_request(repository, number)
     if pull is None or pull.state != "open" or pull.head.sha != sha:
         raise Conflict(f"The pull request has moved on from {sha[:7]}: look at the new commit, and approve that.")
-    ids = await checks.waiting(check)
-    waiting = [one for one in await following.connections_of(repository) if one.workspace_id in ids]
+    waiting = [one for one in await following.connections_of(repository) if one.workspace_id in among]
     waiting = [one for one in waiting if connections.fork_policy(one) == connections.APPROVE]
     if not waiting:
         raise Conflict(f"No workspace of this check waits for an approval of {sha[:7]} any more.")
@@ -110,7 +138,9 @@ async def approve(actor: Actor, repository: Repository, check: Check) -> str:
     for connection in approved:
         await _remember(actor, linked, connection, number, sha)
     ref = Ref(Kind.PULL, str(number))
-    await heads.forget([one.workspace_id for one in approved], repository.id, ref)
+    workspace_ids = [one.workspace_id for one in approved]
+    await heads.forget(workspace_ids, repository.id, ref)
+    await fork_commits.approved(actor, repository.id, number, sha, workspace_ids, owes_plan=owes_plan)
     places = "1 workspace" if len(approved) == 1 else f"{len(approved)} workspaces"
     return f"{actor.name} let {sha[:7]} be planned in {places}."
 

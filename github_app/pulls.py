@@ -14,8 +14,9 @@ from app.configurations.ingress import Ingress
 from app.errors import StateroomError, Unavailable
 from app.organizations.models import Organization
 from app.runs.models import Run
-from app.vcs import filters, heads
+from app.vcs import filters, fork_commits, heads
 from app.vcs.filters import ChangedFiles
+from app.vcs.fork_commits import Stranger
 from app.vcs.heads import Kind, Outcome, Ref
 from app.vcs.models import Connection, Head, Repository
 from app.workspaces.models import Workspace
@@ -139,9 +140,8 @@ async def _follow(
     repository = occasion.repository
     aggregate = await checks.open_aggregate(repository, organization, occasion.sha, occasion.ref)
     changed = await asked.files_of_pull_request(repository, pull.number, pull.changed_files)
-    return await _plan(
-        asked, occasion, aggregate, connections, pull.base.ref, changed, handled, is_fork=pull.is_from_fork
-    )
+    stranger = _stranger_of(pull) if pull.is_from_fork else None
+    return await _plan(asked, occasion, aggregate, connections, pull.base.ref, changed, handled, stranger=stranger)
 
 
 @dataclass
@@ -164,18 +164,20 @@ async def _plan(
     changed: ChangedFiles,
     handled: dict[str, Head],
     *,
-    is_fork: bool = False,
+    stranger: Stranger | None = None,
 ) -> Result:
     """Plan where it is wanted, and let the checks say the rest.  What an earlier try has begun is taken up again."""
     found = _Sorted()
     for connection in connections:
         before = handled.get(connection.workspace_id)
-        if reason := _stranger(connection, base):
+        if reason := _elsewhere(connection, base):
             await _leave(occasion, connection, before, reason)
         elif before is not None and before.run_id is not None and heads.is_at(before, occasion.sha):
             found.begun.append(before.run_id)
         else:
-            await _sort(found, occasion, connection, before, changed, is_fork=is_fork)
+            await _sort(found, occasion, connection, before, changed, is_fork=stranger is not None)
+    if stranger is not None:
+        await _note(occasion, stranger, connections, found)
     result = await following.plan(asked, occasion, found.concerns)
     result.unaffected = found.unaffected
     await checks.open_for_runs([*await Run.filter(id__in=found.begun), *result.runs], aggregate)
@@ -212,7 +214,24 @@ async def _sort(
         await following.pass_over(occasion, connection, before, barred.reason, barred.outcome)
 
 
-def _stranger(connection: Connection, base: str) -> str | None:
+async def _note(occasion: Occasion, stranger: Stranger, connections: Sequence[Connection], found: _Sorted) -> None:
+    """Let people see here what waits for them."""
+    await fork_commits.note(
+        occasion.repository.id,
+        int(occasion.ref.name),
+        occasion.sha,
+        stranger,
+        among=[one.workspace_id for one in connections],
+        waiting=found.waiting,
+    )
+
+
+def _stranger_of(pull: PullRequest) -> Stranger:
+    author, fork = pull.user or Account(), pull.head.repo
+    return Stranger(pull.title, author.login, fork.full_name if fork is not None else "")
+
+
+def _elsewhere(connection: Connection, base: str) -> str | None:
     """Why no pull request into *base* concerns the workspace, whatever it changes."""
     workspace = following.workspace_of(connection)
     if connection.tags_regex:
@@ -255,6 +274,8 @@ async def _closed(repository: Repository, ref: Ref, handled: dict[str, Head]) ->
     await checks.supersede(repository, ref, None)
     canceled = await following.cancel([head.run_id for head in handled.values() if head.run_id is not None], why)
     await heads.close(repository.id, ref)
+    if ref.kind is Kind.PULL:
+        await fork_commits.close(repository.id, int(ref.name))
     return f"{why} {canceled} {'plan' if canceled == 1 else 'plans'} canceled." if canceled else why
 
 

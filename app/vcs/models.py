@@ -152,6 +152,46 @@ class Head(Model):
         indexes = [Index(fields=("repository_id", "kind", "ref")), Index(fields=("run_id",))]
 
 
+class ForkCommit(Model):
+    """A commit of a stranger's pull request, in a workspace that plans it only once somebody has approved it.
+
+    One that waited before a newer commit came, or when the pull request was closed, is gone; one that comes back waits
+    as another row.  What an approval lets be planned is kept where GitHub's answers are.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    workspace_id: str
+    repository_id: str
+    workspace: fields.ForeignKeyRelation = fields.ForeignKeyField("models.Workspace", related_name=False)
+    repository: fields.ForeignKeyRelation[Repository] = fields.ForeignKeyField(
+        "models.Repository", related_name=False, on_delete=fields.OnDelete.CASCADE
+    )
+    pull_request_number = fields.IntField()
+    sha = fields.CharField(max_length=64)
+    title = fields.CharField(max_length=255, description="the pull request's")
+    author_login = fields.CharField(max_length=128, description='"" once the account is gone')
+    fork_name = fields.CharField(max_length=255, description='owner/name of the fork; "" once it is gone')
+    state = fields.CharField(max_length=16, description="waiting, approved or gone")
+    created_at = fields.DatetimeField()
+    decided_at = fields.DatetimeField(null=True, description="when it was approved, or gone")
+    approved_by_id = fields.CharField(max_length=32, null=True)
+    next_at = fields.DatetimeField(null=True, description="when a worker is to plan it; null when nothing is owed")
+
+    class Meta:
+        table = "vcs_fork_commits"
+        indexes = [Index(fields=("workspace_id", "created_at", "id")), Index(fields=("repository_id",))]
+
+    @property
+    def pull_request_url(self) -> str:
+        """At GitHub.  Its repository has to be loaded, as for `url`."""
+        return f"{self.repository.html_url}/pull/{self.pull_request_number}"
+
+    @property
+    def url(self) -> str:
+        """What the commit changes, at GitHub."""
+        return f"{self.pull_request_url}/commits/{self.sha}"
+
+
 class CommitArchive(Model):
     """A commit's files, fetched once for all workspaces of an organization that want them."""
 
