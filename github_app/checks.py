@@ -33,6 +33,8 @@ PROGRESS_EVERY = timedelta(seconds=15)
 #: What ended by itself in the moment in which a newer commit came, came to its end by that.
 JUST_NOW = timedelta(minutes=2)
 MOST_AT_ONCE = 500
+#: Below the reason why a workspace plans nothing of a commit.
+BLOCKS_NOTHING = "This check blocks nothing."
 
 #: The checks first, whose runs are then few: SQLite would begin with all runs, and takes a cross join as it stands.
 _BEHIND = """
@@ -136,7 +138,8 @@ async def settle(
     async with _alone(aggregate.repository_id, aggregate.organization_id, aggregate.head_sha):
         for id, conclusion, result, why, buttons in barred:
             title = "Approval needed to plan a fork" if result is Result.WAITING else why
-            verdict = verdicts.concluded(conclusion, title, why, result=result, buttons=buttons)
+            said = BLOCKS_NOTHING if conclusion == verdicts.NEUTRAL else why
+            verdict = verdicts.concluded(conclusion, title, said, result=result, buttons=buttons)
             if await _open_without_run(workspaces[id], aggregate, verdict):
                 await _reopen(aggregate)
         newest = await _newest_aggregate(aggregate.repository_id, aggregate.organization_id, aggregate.head_sha)

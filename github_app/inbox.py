@@ -111,7 +111,7 @@ def _envelope(body: bytes) -> Envelope:
 
 
 def _number(of: InstallationRef | Repository | None) -> int | None:
-    return of.id if of is not None and 0 < of.id < 2**63 else None
+    return of.id or None if of is not None else None
 
 
 def _packed(delivery_id: str, body: bytes) -> DeliveryBody:

@@ -7,13 +7,15 @@ a default and whatever else a payload holds is passed over.  githubkit's models 
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 ZERO_SHA = "0" * 40
 #: A push carries this many commits at most; with so many, its lists of files may be cut.
 MOST_COMMITS = 2048
+#: What a column of numbers can hold.
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Unreadable(Exception):
@@ -23,7 +25,7 @@ class Unreadable(Exception):
 class Account(msgspec.Struct):
     """A user, an organization or a bot; `type` says which."""
 
-    id: int = 0
+    id: Number = 0
     login: str = ""
     name: str | None = None
     type: str = "User"
@@ -39,7 +41,7 @@ class Account(msgspec.Struct):
 class App(msgspec.Struct):
     """An app as it tells of itself; `owner` is an account, or an enterprise without a login."""
 
-    id: int
+    id: Number
     slug: str = ""
     name: str = ""
     client_id: str = ""
@@ -52,7 +54,7 @@ class App(msgspec.Struct):
 class Repository(msgspec.Struct):
     """Known by its `id`: names change, and come back with other repositories behind them."""
 
-    id: int
+    id: Number
     full_name: str = ""
     name: str = ""
     private: bool = True
@@ -64,7 +66,7 @@ class Repository(msgspec.Struct):
 
 
 class InstallationRef(msgspec.Struct):
-    id: int
+    id: Number
 
 
 class Envelope(msgspec.Struct):
@@ -109,7 +111,7 @@ class Push(Envelope):
 
 
 class BranchRepository(msgspec.Struct):
-    id: int
+    id: Number
     full_name: str = ""
 
 
@@ -123,10 +125,10 @@ class Branch(msgspec.Struct):
 
 
 class PullRequest(msgspec.Struct):
-    number: int
+    number: Number
     head: Branch
     base: Branch
-    id: int = 0
+    id: Number = 0
     state: str = "open"
     draft: bool | None = False
     merged: bool | None = False
@@ -170,12 +172,12 @@ class PullRequestEvent(Envelope, kw_only=True):
 
 
 class AppRef(msgspec.Struct):
-    id: int = 0
+    id: Number = 0
     slug: str | None = None
 
 
 class SuiteRef(msgspec.Struct):
-    id: int | None = None
+    id: Number | None = None
     head_sha: str | None = None
     head_branch: str | None = None
     app: AppRef | None = None
@@ -184,7 +186,7 @@ class SuiteRef(msgspec.Struct):
 class CheckRun(msgspec.Struct):
     """`pull_requests` would be empty for a fork's: what a check belongs to, its `external_id` says."""
 
-    id: int
+    id: Number
     name: str = ""
     head_sha: str = ""
     external_id: str | None = None
@@ -219,7 +221,7 @@ class MergeGroupEvent(Envelope, kw_only=True):
 
 
 class Installation(msgspec.Struct):
-    id: int
+    id: Number
     account: Account | None = None
     repository_selection: str = "selected"
     permissions: dict[str, str] | None = None

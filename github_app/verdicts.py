@@ -86,8 +86,10 @@ class Verdict:
 def concluded(
     conclusion: str, title: str, summary: str = "", *, result: Result, buttons: Sequence[str] = ()
 ) -> Verdict:
-    """Of what no plan decided."""
-    return Verdict(COMPLETED, conclusion, markdown.cut(title, MOST_TITLE), result, Shown.NOTHING, summary, (*buttons,))
+    """Of what no plan decided.  A *summary* that the title says whole is left out."""
+    shown = markdown.cut(title, MOST_TITLE)
+    said = "" if summary == shown else summary
+    return Verdict(COMPLETED, conclusion, shown, result, Shown.NOTHING, said, (*buttons,))
 
 
 def _waits(title: str) -> Verdict:

@@ -27,7 +27,7 @@ from github_app.models import GitHubApp
 log = structlog.get_logger(__name__)
 
 #: GitHub sends nothing above 25 MB.
-LIMIT = Limit("A delivery of GitHub's", 26 * 1024**2, "none: GitHub never sends more")
+LIMIT = Limit("A delivery of GitHub's", 26 * 1024**2, setting="")
 #: A body longer than this waits until no other long one is being read: two of them are held at a time.
 SHORT = 1024**2
 #: Seconds a body may take: GitHub waits ten for the answer, and whoever sends more slowly keeps the room from others.

@@ -1,4 +1,4 @@
-"""How long things may be.  Every refusal names the limit and the setting that moves it."""
+"""How long things may be.  Every refusal names the limit and the setting that moves it, if one does."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ class Limit:
     what: str
     most: int
     setting: str
+    """What moves it; "" if nothing does."""
 
     def exceeded(self) -> TooLarge:
-        return TooLarge(
-            f"{self.what} may be {readable(self.most)} long at most (setting {self.setting}).",
-            limit=self.most,
-        )
+        moved = f"setting {self.setting}" if self.setting else "no setting changes that"
+        return TooLarge(f"{self.what} may be {readable(self.most)} long at most ({moved}).", limit=self.most)
 
 
 @dataclass(frozen=True)

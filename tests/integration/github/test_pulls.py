@@ -16,7 +16,7 @@ from app.runs import RunOptions, lifecycle
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository, VcsEvent
 from app.workspaces.models import Workspace
-from github_app import check_names, deliveries, fetch, following, reconciling, replay
+from github_app import check_names, checks, deliveries, fetch, following, reconciling, replay
 from github_app.models import Check, Delivery, ForkApproval, LinkedAccount
 from tests import factories
 from tests.github import messages
@@ -316,6 +316,8 @@ async def test_a_workspace_may_deny_forks_without_blocking_them(scene: Scene) ->
     assert await scene.runs(network) == []
     row = await Check.get(head_sha=pull.head_sha, workspace_id=network.id)
     assert (row.is_final, row.wanted["conclusion"]) == (True, "neutral")
+    assert row.wanted["title"] == "Plans are not run for forks in this workspace."
+    assert row.wanted["summary"] == checks.BLOCKS_NOTHING
     aggregate = await Check.get(head_sha=pull.head_sha, workspace_id=None)
     assert (aggregate.is_final, aggregate.wanted["conclusion"]) == (True, "neutral"), "which does not block"
 
@@ -357,7 +359,7 @@ async def test_a_strangers_submodules_make_the_server_call_nobody_and_the_check_
             internal.accept()
     assert heard.state == "done"
     assert await scene.runs(network) == []
-    assert await said_on(pull) == {"The commit could not be fetched."}
+    assert await said_on(pull) == {"1 workspace: 1 failed", "The commit could not be fetched."}
     (event,) = await VcsEvent.filter(workspace_id=network.id)
     assert "submodules come from localhost" in event.reason
 
@@ -367,13 +369,13 @@ async def test_a_strangers_submodules_make_the_server_call_nobody_and_the_check_
     monkeypatch.setattr(fetch, "files_of", down)
     fork.commit("evil", {"s": "=> " + "b" * 40}, "Evil again")
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
-    assert await said_on(pull) == {"The commit could not be fetched."}
+    assert await said_on(pull) == {"The commit could not be planned", "The commit could not be fetched."}
 
 
 async def said_on(pull: world.Pull) -> set[str]:
     """All that checks on the pull request's commit say of what failed."""
     told = [row.wanted for row in await Check.filter(head_sha=pull.head_sha)]
-    return {text for one in told if one["conclusion"] == "failure" for text in (one["summary"],) if text}
+    return {text for one in told if one["conclusion"] == "failure" for text in (one["title"], one["summary"]) if text}
 
 
 async def test_what_no_delivery_told_is_found(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -203,3 +204,13 @@ async def test_a_replay_does_what_is_left_to_do_and_nothing_twice(scene: Scene) 
         await delivery.refresh_from_db()
         assert (delivery.state, delivery.reason) == ("done", expected)
     assert len(await scene.runs(workspace)) == 1
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_number_that_no_column_holds_fails_the_delivery_once(scene: Scene) -> None:
+    await scene.follow("network")
+    body: dict[str, Any] = pushed(scene, ZERO, scene.there.head("main") or "")
+    body["repository"]["id"] = 2**63
+    delivery = await scene.hear("push", body)
+    assert (delivery.state, delivery.tries, delivery.repository_id) == ("failed", 1, None)
+    assert "cannot be read" in (delivery.reason or "")

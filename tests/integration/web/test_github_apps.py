@@ -123,7 +123,9 @@ async def test_two_webhook_secrets_are_good_while_one_is_changed(admin: Browser,
     short = await admin.post(f"{here}/webhook-secret", {"webhook_secret": "short"})
     assert (short.status_code, "at least 16 characters" in short.text) == (422, True)
     assert (await admin.post(f"{here}/webhook-secret", {"webhook_secret": "f" * 16})).headers["location"] == here
-    assert "Two are good now" in text(await admin.get(here))
+    shown = text(await admin.get(here))
+    assert "Two are good now" in shown
+    assert "Another new one takes the place of the old one, and what that signs is refused at once" in shown
     await app.refresh_from_db()
     assert [secret.reveal() for secret in apps.webhook_secrets(app)] == ["f" * 16, SECRET]
 
