@@ -13,6 +13,7 @@ from app import clock
 from app.cli import opening
 from app.secret import Secret
 from app.vcs.models import Connection, Installation
+from app.workspaces.models import Workspace
 from bench.servers import Server
 from github_app import signatures
 from tests.github import connected
@@ -69,5 +70,6 @@ async def _follow(installation_id: str, there: world.Repository, workspaces: Seq
     repository = await connected.know_repository(installation, there)
     repository.reconciled_at = clock.now()
     await repository.save()
+    await Workspace.filter(id__in=workspaces).update(queue_all_runs=True)
     for workspace in workspaces:
         await Connection.create(workspace_id=workspace, repository=repository, created_at=clock.now())

@@ -99,7 +99,7 @@ def test_a_pull_request_at_a_strangers_github_gets_its_plan_and_checks(configura
         trusted = server.data / "ca.pem" if server.url.startswith("https") else None
         github.start(seed(f"{server.url}/api/webhooks/github/{app}", key), trusted=trusted)
         repository = {"identifier": "acme/infra", "github-app-installation-id": installation}
-        workspace = {"name": configuration.name, "vcs-repo": repository}
+        workspace = {"name": configuration.name, "vcs-repo": repository, "queue-all-runs": True}
         document = {"data": {"type": "workspaces", "attributes": workspace}}
         made = configuration.call("POST", "/api/v2/organizations/main/workspaces", document)["data"]["id"]
         sha = open_pull_request(github, {"main.tf": MAIN})

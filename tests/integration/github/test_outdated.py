@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from app import organizations
+from app import organizations, runs
 from app.access.actors import SYSTEM
+from app.runs import RunOptions
 from app.runs.models import Run
 from app.workspaces.models import Workspace
 from github_app.models import Check
@@ -46,10 +47,11 @@ async def test_a_plan_is_outdated_once_the_base_or_the_state_moved_on(scene: Sce
         return found
 
     base = await push_to("main", "# begin")
+    await runs.cancel(SYSTEM, await runs.create(SYSTEM, await Workspace.get(id=network.id), None, RunOptions()))
     await push_to("feature", "# change")
     pull = scene.there.open_pull("feature")
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "opened"))
-    [waiting] = await scene.runs(network)
+    _, waiting = await scene.runs(network)
     await push_to("elsewhere", "# another branch")
     assert await outdated(waiting) is None
     run = await planned(network)
