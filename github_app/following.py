@@ -27,7 +27,7 @@ from app.vcs.heads import Outcome, Overtaken, Ref
 from app.vcs.models import Connection, Head, Repository
 from app.workspaces.models import Workspace
 from github_app import fetch, payloads
-from github_app.api import Api
+from github_app.api import Api, Unreachable
 from github_app.models import GitHubApp
 
 log = structlog.get_logger(__name__)
@@ -170,7 +170,7 @@ async def plan(api: Api, occasion: Occasion, concerns: Sequence[Concern]) -> Res
             if not fetched.restricted:
                 raise
             log.warning("a stranger's commit could not be fetched", sha=occasion.sha, reason=error.sentence)
-            raise Unavailable(UNTOLD) from error
+            raise _untold(error) from error
         except StateroomError as error:
             told = UNTOLD if fetched.restricted else error.sentence
             await _fail(occasion, group, result, error.sentence, told=told)
@@ -189,6 +189,11 @@ async def cancel(run_ids: Iterable[str], why: str) -> int:
             await runs.cancel(SYSTEM, run, comment=why)
             canceled += 1
     return canceled
+
+
+def _untold(error: Unavailable) -> Unavailable:
+    """*error* without its reason, but with the time that GitHub asked to wait for."""
+    return Unreachable(UNTOLD, not_before=error.not_before) if isinstance(error, Unreachable) else Unavailable(UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ from app.runs.models import Run
 from app.vcs.models import Connection, Repository, VcsEvent
 from app.workspaces.models import Workspace
 from github_app import check_names, checks, deliveries, fetch, following, reconciling, replay
+from github_app.api import Unreachable
 from github_app.models import Check, Delivery, ForkApproval, LinkedAccount
 from tests import factories
 from tests.github import messages
@@ -370,6 +372,17 @@ async def test_a_strangers_submodules_make_the_server_call_nobody_and_the_check_
     fork.commit("evil", {"s": "=> " + "b" * 40}, "Evil again")
     await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
     assert await said_on(pull) == {"The commit could not be planned", "The commit could not be fetched."}
+
+    later = clock.now() + timedelta(minutes=10)
+
+    async def limited(*_: object, **__: object) -> None:
+        raise Unreachable("GitHub asks to wait.", not_before=later)
+
+    monkeypatch.setattr(fetch, "files_of", limited)
+    monkeypatch.setattr(deliveries, "PAUSES", (1,))
+    fork.commit("evil", {"s": "=> " + "c" * 40}, "And again")
+    waits = await scene.hear("pull_request", messages.pull_request(scene.there, pull, "synchronize"))
+    assert (waits.state, waits.next_at, waits.reason) == ("received", later, "The commit could not be fetched.")
 
 
 async def said_on(pull: world.Pull) -> set[str]:
