@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from app.errors import Unavailable
 from github_app import checks, following, inbox, installation_events, pulls, pushes, reruns
 from github_app.models import Delivery, GitHubApp
-from github_app.payloads import EVENTS, Envelope, MergeGroupEvent, PullRequestEvent, Unreadable, read
+from github_app.payloads import (
+    EVENTS,
+    CheckRunEvent,
+    CheckSuiteEvent,
+    Envelope,
+    MergeGroupEvent,
+    PullRequestEvent,
+    Unreadable,
+    read,
+)
 from github_app.told import NothingToDo, Told
 
 Handler = Callable[[Told[Any]], Awaitable[str]]
@@ -72,6 +82,10 @@ async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) 
         sha = payload.pull_request.head.sha
     elif isinstance(payload, MergeGroupEvent):
         sha = payload.merge_group.head_sha
+    elif isinstance(payload, CheckRunEvent):
+        sha = payload.check_run.head_sha
+    elif isinstance(payload, CheckSuiteEvent):
+        sha = payload.check_suite.head_sha or ""
     else:
         return
     repository = await following.repository_of(app, payload.repository)
@@ -82,7 +96,8 @@ async def give_up(app: GitHubApp, delivery: Delivery, body: bytes, reason: str) 
 
 
 async def handle(app: GitHubApp, delivery: Delivery, body: bytes) -> tuple[str, str]:
-    """Do what the delivery asks for: the state it ends in, and the sentence.  Raises `Unreadable`, `StateroomError`."""
+    """Do what the delivery asks for: the state it ends in, and the sentence.  Raises `Unreadable`, `StateroomError`;
+    Unavailable also where GitHub does not show yet what it told of."""
     handler = handler_of(delivery.event, delivery.action)
     if handler is None:
         return inbox.IGNORED, "Nothing follows from this event."
@@ -90,3 +105,5 @@ async def handle(app: GitHubApp, delivery: Delivery, body: bytes) -> tuple[str, 
         return inbox.DONE, await handler(Told(app, delivery, read(EVENTS[delivery.event], body)))
     except NothingToDo as reason:
         return inbox.IGNORED, str(reason)
+    except pulls.Unseen as error:
+        raise Unavailable(error.sentence) from None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.configurations.ingress import Ingress
-from app.errors import StateroomError, Unavailable
+from app.errors import StateroomError
 from app.organizations.models import Organization
 from app.runs.models import Run
 from app.vcs import filters, fork_commits, heads
@@ -43,10 +43,7 @@ async def on_pull_request(told: Told[PullRequestEvent]) -> str:
     repository = await following.repository_of(told.app, event.repository)
     if repository is None:
         raise NothingToDo("No workspace follows the repository.")
-    try:
-        return await follow_pull_request(repository, event.pull_request.number, event.sender, told.delivery.id)
-    except Unseen as error:
-        raise Unavailable(error.sentence) from None
+    return await follow_pull_request(repository, event.pull_request.number, event.sender, told.delivery.id)
 
 
 async def follow_pull_request(

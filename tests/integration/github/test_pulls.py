@@ -298,6 +298,24 @@ async def test_a_pull_request_that_github_never_shows_fails_and_is_not_passed_ov
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_press_that_fails_for_good_ends_the_check_it_began(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = await scene.follow("network")
+    pull = await strangers_pull(scene)
+    owner = await factories.make_user("owner")
+    await organizations.add_owner(SYSTEM, scene.organization, owner)
+    await link(scene, "writes", owner, "write")
+    monkeypatch.setattr(deliveries, "PAUSES", ())
+    scene.github.fail(502, "/files")
+    await press(scene, pull, "writes")
+    assert (await scene.verdicts(pull.head_sha))["acme"] == (True, "The commit could not be planned")
+    await press(scene, pull, "writes")
+    assert len(await scene.runs(network)) == 1
+    assert (await scene.verdicts(pull.head_sha))["acme"] == (False, "0 of 1 workspace done")
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_a_replay_ends_the_check_well_also_where_nothing_is_affected(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
