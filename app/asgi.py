@@ -21,6 +21,7 @@ from app.http.routing import Route, Router
 from app.jobs import figures
 from app.organizations import names
 from app.redis_url import AWAY
+from app.runs import lists
 from app.secret import Secret
 from app.settings import Settings
 from app.storage import database, keys, objects, streams, valkey
@@ -64,7 +65,7 @@ def routes(settings: Settings) -> list[Route]:
 async def measured() -> bytes:
     """The metrics of the whole installation; of this process alone while the database is away."""
     try:
-        return metrics.text(await figures.of_the_queue(), await figures.of_workers())
+        return metrics.text(await figures.of_the_queue(await lists.count_pending()), await figures.of_workers())
     except Unavailable:
         return metrics.text()
 

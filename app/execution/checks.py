@@ -24,7 +24,7 @@ async def make(work: Work) -> None:
     while lifecycle.is_checking(run):
         before = run.status
         await work.persist(lambda: _next(work))
-        if run.status == before:
+        if lifecycle.is_still(run, before):
             raise RuntimeError(f"the step of {before} did not move {run.id} on")
 
 

@@ -20,15 +20,13 @@ _RUNNING = """
 SELECT priority, count(*) AS jobs FROM jobs
 WHERE closed_at IS NULL AND NOT worker_id IS NULL AND NOT lapsed GROUP BY priority
 """
-_PENDING = "SELECT count(*) AS runs FROM runs WHERE status = 'pending'"
 
 
-async def of_the_queue() -> list[Metric]:
-    """A family for each name of `OF_THE_DATABASE`."""
+async def of_the_queue(pending: int) -> list[Metric]:
+    """A family for each name of `OF_THE_DATABASE`.  *pending* is how many runs wait for their turn in a workspace."""
     client = database.client()
     waiting = {row["priority"]: row["jobs"] for row in await client.execute_query_dict(_WAITING)}
     running = {row["priority"]: row["jobs"] for row in await client.execute_query_dict(_RUNNING)}
-    [pending] = await client.execute_query_dict(_PENDING)
     eldest = {priority: await _age(priority) if priority in waiting else 0.0 for priority in range(len(CLASSES))}
     lost = await Job.filter(closed_at=None, worker_id__isnull=False, lapsed=True).count()
     crew = await workers.living()
@@ -38,7 +36,7 @@ async def of_the_queue() -> list[Metric]:
         _by_class("stateroom_queue_age_seconds", eldest),
         _by_class("stateroom_jobs_running", running),
         _one("stateroom_jobs_lost", lost),
-        _one("stateroom_runs_pending", pending["runs"]),
+        _one("stateroom_runs_pending", pending),
         _gauge("stateroom_workers", "takes_jobs", {"yes": len(well), "no": len(crew) - len(well)}),
         _one("stateroom_worker_slots", sum(worker.slots for worker in well)),
     ]

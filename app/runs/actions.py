@@ -14,7 +14,6 @@ from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.runs import lifecycle, moves, outdated, queue
 from app.runs.canceling import cancel_within
 from app.runs.models import Apply, Comment, Plan, Run
-from app.runs.statuses import PLANNED_AND_SAVED
 from app.states.models import StateVersion
 from app.storage import hot
 from app.storage.database import in_transaction
@@ -160,7 +159,7 @@ async def comment(actor: Actor, run: Run, body: str) -> Comment:
 async def discard_stale(workspace_id: str) -> None:
     """Discard the saved plans of a workspace that were made against a state that is no longer current."""
     workspace = await Workspace.get(id=workspace_id)
-    saved = Run.filter(workspace_id=workspace_id, status=PLANNED_AND_SAVED)
+    saved = Run.filter(workspace_id=workspace_id, status=lifecycle.SAVED)
     for run in await saved:
         if run.input_state_version_id != workspace.current_state_version_id:
             with suppress(Conflict):  # somebody confirmed or discarded it first: it is theirs
@@ -170,7 +169,7 @@ async def discard_stale(workspace_id: str) -> None:
 async def discard_all_stale() -> None:
     """`discard_stale` everywhere: who made a state current may have died before it could say so, and a plan may have
     been saved only after that."""
-    saved = Run.filter(status=PLANNED_AND_SAVED, workspace__deleted_at=None).distinct()
+    saved = Run.filter(status=lifecycle.SAVED, workspace__deleted_at=None).distinct()
     for workspace_id in await saved.values_list("workspace_id", flat=True):
         await discard_stale(str(workspace_id))
 
@@ -178,8 +177,8 @@ async def discard_all_stale() -> None:
 async def discard_expired() -> int:
     """Discard the saved plans nobody confirmed in time.  How many there were."""
     until, count = clock.now() - timedelta(seconds=settings.current().saved_plan_life), 0
-    for run in await Run.filter(status=PLANNED_AND_SAVED, created_at__lt=until).order_by("created_at").limit(100):
-        if run.status_timestamps[lifecycle.timestamp_key(PLANNED_AND_SAVED)] < clock.wire(until):
+    for run in await Run.filter(status=lifecycle.SAVED, created_at__lt=until).order_by("created_at").limit(100):
+        if lifecycle.saved_at(run) < clock.wire(until):
             with suppress(Conflict):
                 await moves.move(run, "discard", why="Nobody confirmed this saved plan in time")
                 count += 1

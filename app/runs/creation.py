@@ -14,7 +14,6 @@ from app.errors import Conflict, Invalid
 from app.plain_text import plain, shortened
 from app.runs import addresses, lifecycle, moves, queue, snapshot, stages
 from app.runs.models import Apply, Plan, Run, RunEvent
-from app.runs.statuses import PENDING
 from app.secret import Secret
 from app.storage.database import in_transaction
 from app.variables.precedence import Value
@@ -110,7 +109,7 @@ async def _planned(
         workspace_id=workspace.id,
         organization_id=workspace.organization_id,
         configuration_version_id=configuration_version.id,
-        status=PENDING.value,
+        status=lifecycle.FIRST.value,
         message=_message(options),
         source=options.source,
         trigger_reason=options.trigger_reason,

@@ -73,6 +73,13 @@ STOPPABLE = {
 }
 AFTER_APPLY = {POST_APPLY_RUNNING, POST_APPLY_COMPLETED}
 
+#: What a run is when it is made.
+FIRST = PENDING
+#: Where it waits for its turn in the workspace: what a query asks for, as `is_pending` asks it of one run.
+IN_QUEUE = PENDING
+#: Where a saved plan waits until somebody confirms it, or it is out of date.
+SAVED = PLANNED_AND_SAVED
+
 MOVES = (
     #     verb        from                                                      to
     Move("fetch", {PENDING}, FETCHING),
@@ -199,7 +206,17 @@ def verb_of_objection(run: Run) -> str:
 
 def is_pending(run: Run) -> bool:
     """Whether it waits for its turn in the workspace."""
-    return run.status == PENDING
+    return run.status == IN_QUEUE
+
+
+def is_still(run: Run, status: str) -> bool:
+    """Whether *run* has not moved since it was seen in *status*."""
+    return run.status == status
+
+
+def saved_at(run: Run) -> str:
+    """When the plan of *run*, which is `SAVED`, was."""
+    return run.status_timestamps[timestamp_key(SAVED)]
 
 
 def is_applied(run: Run) -> bool:
@@ -369,7 +386,7 @@ def stamped(run: Run, status: Status, verb: str, *, is_forced: bool = False) -> 
 
 def diagram() -> str:
     """The moves as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {PENDING}: create"]
+    lines = ["stateDiagram-v2", f"    [*] --> {FIRST}: create"]
     for move in MOVES:
         lines += [f"    {source} --> {move.target}: {move.verb}" for source in Status if source in move.sources]
     lines += [f"    {status} --> [*]" for status in Status if status in FINAL]

@@ -20,7 +20,6 @@ from app.organizations.models import Organization
 from app.runs import lifecycle
 from app.runs.actions import visible
 from app.runs.models import Run
-from app.runs.statuses import PENDING
 from app.workspaces.models import Workspace
 
 #: What each operation of `filter[operation]` comes to in columns; `lifecycle.operation` says the same of one run.
@@ -166,7 +165,7 @@ async def _in_order(waiting: QuerySet[Job], offset: int, limit: int) -> list[Job
 async def count_pending() -> int:
     """How many runs, of all organizations, wait for their turn in their workspace: behind another, or behind a person's
     lock."""
-    return await Run.filter(status=PENDING, workspace__deleted_at=None).count()
+    return await Run.filter(status=lifecycle.IN_QUEUE, workspace__deleted_at=None).count()
 
 
 @dataclass(frozen=True, slots=True)

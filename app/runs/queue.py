@@ -14,7 +14,6 @@ from app import clock
 from app.access.actors import SYSTEM, Actor
 from app.runs import lifecycle, moves
 from app.runs.models import Run, RunEvent
-from app.runs.statuses import PENDING
 from app.storage import database
 from app.storage.database import in_transaction
 from app.workspaces.models import Workspace
@@ -40,7 +39,7 @@ async def advance(workspace_id: str) -> None:
 
     Safe to call at any time and from anywhere: whoever comes second finds nothing to do.
     """
-    if not await Run.filter(workspace_id=workspace_id, status=PENDING).exists():
+    if not await Run.filter(workspace_id=workspace_id, status=lifecycle.IN_QUEUE).exists():
         return
     async with in_transaction():
         workspace = await Workspace.filter(id=workspace_id).select_for_update().first()
@@ -53,7 +52,7 @@ async def advance_within(workspace: Workspace) -> list[RunEvent]:
     if workspace.locked_by_user_id is not None or workspace.deleted_at is not None:
         return []
     # Three equalities each, so that the index says which is first: thousands may be pending behind it.
-    pending = Run.filter(workspace_id=workspace.id, status=PENDING).order_by("number")
+    pending = Run.filter(workspace_id=workspace.id, status=lifecycle.IN_QUEUE).order_by("number")
     ready = await pending.filter(plan_only=True, save_plan=False).limit(BATCH)
     ready += await pending.filter(plan_only=False, save_plan=True).limit(BATCH)
     if workspace.locked_by_run_id is None:
@@ -66,7 +65,7 @@ async def advance_within(workspace: Workspace) -> list[RunEvent]:
 
 async def advance_all() -> None:
     """`advance` every workspace in which something is pending; for the start of a worker and a slow sweep."""
-    for workspace_id in await workspaces_with(PENDING):
+    for workspace_id in await workspaces_with(lifecycle.IN_QUEUE):
         await advance(workspace_id)
 
 
@@ -95,7 +94,7 @@ async def put_aside(workspace: Workspace, before: Run, *, by: Actor) -> list[Run
 
 async def discard_aside() -> None:
     """Discard what was put aside, a few runs at a time, so that nobody waits long for workspace or database."""
-    for workspace_id in await workspaces_with(PENDING, condition="workspaces.executes_from > 0"):
+    for workspace_id in await workspaces_with(lifecycle.IN_QUEUE, condition="workspaces.executes_from > 0"):
         await in_steps(partial(_discard_step, workspace_id))
 
 
@@ -116,7 +115,7 @@ async def _discard_step(workspace_id: str) -> bool:
 
 
 async def _discard_some(workspace: Workspace, by: Actor) -> list[RunEvent]:
-    pending = Run.filter(workspace_id=workspace.id, status=PENDING, plan_only=False, save_plan=False)
+    pending = Run.filter(workspace_id=workspace.id, status=lifecycle.IN_QUEUE, plan_only=False, save_plan=False)
     aside = await pending.filter(number__lt=workspace.executes_from).order_by("number").limit(STEP)
     return [event for run in aside for event in await moves.speak(run, "discard", by=by)]
 
@@ -128,7 +127,7 @@ async def current_run_id(workspace: Workspace) -> str | None:
     kind: so the CLI can say what it waits for.
     """
     if workspace.locked_by_user_id is not None:
-        first = await Run.filter(workspace_id=workspace.id, status=PENDING).order_by("number").first()
+        first = await Run.filter(workspace_id=workspace.id, status=lifecycle.IN_QUEUE).order_by("number").first()
         if first is not None:
             return first.id
     return workspace.current_run_id
