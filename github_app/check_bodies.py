@@ -41,11 +41,15 @@ class _Place:
     organization: Organization
     workspace: Workspace | None
     run: Run | None
+    #: A workspace where the commit waits for an approval.
+    unapproved: Workspace | None
 
     @property
     def url(self) -> str:
         """The page it leads to."""
         base, organization = settings.current().external_url, self.organization.name
+        if self.unapproved is not None:
+            return base + links.fork_commits(organization, self.unapproved.name)
         if self.workspace is None:
             return base + links.organization(organization)
         if self.run is None:
@@ -88,7 +92,15 @@ async def _place(check: Check) -> _Place:
         await Organization.get(id=check.organization_id),
         await Workspace.get(id=check.workspace_id) if check.workspace_id else None,
         await Run.get_or_none(id=check.run_id) if check.run_id else None,
+        await _unapproved(check),
     )
+
+
+async def _unapproved(check: Check) -> Workspace | None:
+    """Where somebody may approve what the check waits for; of several workspaces the first by name."""
+    if check.wanted["conclusion"] != verdicts.ACTION_REQUIRED:
+        return None
+    return await Workspace.filter(id__in=list(await checks.waiting(check))).order_by("name").first()
 
 
 async def _report(place: _Place, verdict: Verdict) -> Report:

@@ -131,7 +131,7 @@ async def _approve(
     waiting = [one for one in await following.connections_of(repository) if one.workspace_id in among]
     waiting = [one for one in waiting if connections.fork_policy(one) == connections.APPROVE]
     if not waiting:
-        raise Conflict(f"No workspace of this check waits for an approval of {sha[:7]} any more.")
+        raise Conflict(f"No workspace here waits for an approval of {sha[:7]} any more.")
     approved = [one for one in waiting if await _may(actor, one)]
     if not approved:
         raise Forbidden("You may queue plans in none of the workspaces that wait.")

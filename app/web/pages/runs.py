@@ -18,6 +18,7 @@ from app.runs.models import Run
 from app.runs.outdated import Outdated
 from app.runs.statuses import Row
 from app.runs.waiting import Waiting
+from app.vcs import fork_commits
 from app.web import live, log_lines, run_view, visitors
 from app.web.answers import HEADERS, page, to
 from app.web.log_lines import Excerpt
@@ -83,6 +84,7 @@ async def index(request: Request) -> Response:
         before=before,
         more=more,
         locked_by=await locking.holder(workspace) if workspace.locked_at else None,
+        unapproved=await (await fork_commits.waiting(actor, workspace)).count(),
     )
 
 

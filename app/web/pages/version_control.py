@@ -7,18 +7,19 @@ from starlette.responses import Response
 
 from app import links, settings
 from app.access.permissions import grants
-from app.errors import Invalid
+from app.errors import Invalid, NotFound
 from app.http.routing import Route
-from app.vcs import connections, installations
+from app.vcs import connections, fork_commits, installations
 from app.vcs.models import Connection, VcsEvent
 from app.web import visitors
 from app.web.answers import page, to
 from app.web.pages.workspaces import find
 from app.workspaces.models import Workspace
 
-#: Repositories that the form proposes, and events that are told.
+#: Repositories that the form proposes, events that are told, and commits of forks.
 MOST_PROPOSED = 500
 MOST_EVENTS = 10
+MOST_WAITING = 50
 #: What is done with pull requests of forks, in words.
 FORK_POLICIES = {
     connections.APPROVE: "planned once somebody has approved the commit",
@@ -82,6 +83,16 @@ async def disconnect(request: Request) -> Response:
     return to(_address(workspace))
 
 
+async def approve(request: Request) -> Response:
+    """POST /app/{organization}/{workspace}/settings/version-control/approve: let a fork's commit be planned."""
+    workspace, actor = await find(request), visitors.actor(request)
+    commit = await fork_commits.find(actor, (await visitors.form(request)).get("commit", ""))
+    if commit.workspace_id != workspace.id:
+        raise NotFound("There is no such commit of a fork in this workspace.")
+    await fork_commits.approve(actor, commit)
+    return to(_address(workspace))
+
+
 async def _page(
     request: Request,
     workspace: Workspace,
@@ -90,7 +101,8 @@ async def _page(
     refusal: str | None = None,
     sent: dict[str, str] | None = None,
 ) -> Response:
-    connection = await connections.of(workspace)
+    actor, connection = visitors.actor(request), await connections.of(workspace)
+    waiting, rights = await fork_commits.waiting(actor, workspace), grants(actor, workspace.organization_id)
     usable = await installations.linked_to(workspace.organization_id)
     return page(
         request,
@@ -101,11 +113,14 @@ async def _page(
         trouble=await connections.trouble(connection) if connection else None,
         installations=usable,
         repositories=await installations.repository_names(workspace.organization_id, MOST_PROPOSED),
+        waiting=await waiting.limit(MOST_WAITING),
+        waiting_count=await waiting.count(),
+        may_approve="run:queue" in rights,
         events=await VcsEvent.filter(workspace_id=workspace.id).order_by("-created_at", "-id").limit(MOST_EVENTS),
         fork_policies=FORK_POLICIES,
         fork_policy=connections.fork_policy(connection) if connection else None,
         allows_forks=settings.current().allow_forks,
-        may_change="workspace:update" in grants(visitors.actor(request), workspace.organization_id),
+        may_change="workspace:update" in rights,
         form=EMPTY | (_form(connection) if sent is None else sent),
         refusal=refusal,
     )
@@ -137,6 +152,7 @@ def _routes() -> list[Route]:
         found += [
             Route(here, visitors.signed_in(show)),
             Route(here, visitors.signed_in(connect), methods=["POST"]),
+            Route(f"{here}/approve", visitors.signed_in(approve), methods=["POST"]),
             Route(f"{here}/disconnect", visitors.signed_in(ask_disconnect)),
             Route(f"{here}/disconnect", visitors.signed_in(disconnect), methods=["POST"]),
         ]

@@ -1,4 +1,4 @@
-"""A stranger's commit that waits is seen and approved here, over the API, by somebody GitHub lets write."""
+"""A stranger's commit that waits is seen and approved here, over the API and by pages, by who may write at GitHub."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from dataclasses import dataclass
 
 import pytest
 
-from app import clock, settings
+from app import clock, links, settings
+from app.access import permissions
 from app.access.models import User
-from app.vcs.models import Connection, ForkCommit, Installation
+from app.access.permissions import Level
+from app.vcs.models import Connection, ForkCommit, Installation, Repository
 from app.workspaces.models import Workspace
 from github_app import fork_plans
-from github_app.models import ForkApproval
+from github_app.models import Check, ForkApproval
 from tests import factories
 from tests.api import Client, attributes, error
 from tests.github import messages
 from tests.github.fake import world
 from tests.integration.github.scene import Scene, scene
+from tests.integration.github.test_outbox_to_github import send_all
 from tests.integration.github.test_pulls import link, one, press, strangers_pull
+from tests.integration.web.conftest import Open, browse, text
 
-__all__ = ["scene"]
+__all__ = ["browse", "scene"]
 
+HERE, RUNS = links.version_control("ours", "network"), f"{links.workspace('ours', 'network')}/runs"
 ONCE = pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 
 
@@ -161,3 +166,71 @@ async def test_nothing_is_approved_where_nothing_is_asked_or_github_says_nothing
     await ForkCommit.all().update(next_at=clock.now())
     assert await fork_plans.plan_due() == 1
     assert len(await stage.scene.runs(stage.network)) == 1
+
+
+@ONCE
+async def test_the_pages_show_what_waits_and_approve_it(stage: Stage, browse: Open) -> None:
+    scene, alice = stage.scene, await browse(stage.alice)
+    scene.there.pulls[1].title = title = "<b>Faster</b> & better"
+    await ForkCommit.all().update(title=title)
+    await Repository.all().update(html_url="https://github.com/acme/infra")
+    page = await alice.get(HERE)
+    assert f"{title} #1 {stage.pull.head_sha[:7]} by mallory from mallory/infra, waiting since just now" in text(page)
+    assert f'href="https://github.com/acme/infra/pull/1/commits/{stage.pull.head_sha}"' in page.text
+    assert title not in page.text
+    assert "1 commit of a fork waits for approval" in text(await alice.get(RUNS))
+
+    [waits] = await stage.listed()
+    refused = await alice.post(f"{HERE}/approve", {"commit": waits})
+    assert (refused.status_code, links.GITHUB_ACCOUNTS in text(refused)) == (403, True)
+    await link(scene, "alice-hub", stage.alice, "write")
+    forged = await alice.post(f"{HERE}/approve", {"commit": waits, "form_token": "x"})
+    assert (forged.status_code, await ForkApproval.exists()) == (403, False)
+    await factories.make_workspace(scene.organization, "other")
+    elsewhere = links.version_control("ours", "other")
+    for address, commit in ((elsewhere, waits), (HERE, "fc-AAAAAAAAAAAAAAAA"), (HERE, "")):
+        assert (await alice.post(f"{address}/approve", {"commit": commit})).status_code == 404
+    for _ in range(2):
+        assert (await alice.post(f"{HERE}/approve", {"commit": waits})).headers["location"] == HERE
+    assert await fork_plans.plan_due() == 1
+    assert (await one(scene, stage.network)).is_restricted
+    assert "Nothing waits" in text(await alice.get(HERE))
+    assert "waits for approval" not in text(await alice.get(RUNS))
+
+
+@ONCE
+async def test_who_may_not_queue_plans_sees_what_waits_and_no_button(
+    stage: Stage, browse: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, [waits] = await browse(stage.alice), await stage.listed()
+    await link(stage.scene, "alice-hub", stage.alice, "admin")
+    assert f'action="{HERE}/approve"' in (await alice.get(HERE)).text
+    monkeypatch.setattr(permissions, "level_of", lambda *_: Level.READ)
+    page = await alice.get(HERE)
+    assert (stage.pull.head_sha[:7] in page.text, f'action="{HERE}/approve"' in page.text) == (True, False)
+    assert (await alice.post(f"{HERE}/approve", {"commit": waits})).status_code == 403
+    assert (await stage.approve(waits))[0] == 403
+    assert not await ForkApproval.exists()
+
+
+@ONCE
+async def test_checks_and_statuses_of_what_waits_lead_to_where_it_is_approved(stage: Stage) -> None:
+    scene, sha = stage.scene, stage.pull.head_sha
+    where = settings.current().external_url + links.fork_commits("ours", "network")
+    granted = {"contents": "read", "metadata": "read", "pull_requests": "read", "statuses": "write"}
+    await Installation.all().update(permissions=granted)
+    await send_all()
+    assert {told["context"]: (told["state"], told["target_url"]) for told in scene.there.statuses} == {
+        "stateroom.test / ours": ("failure", where),
+        "stateroom.test / ours / network": ("failure", where),
+    }
+    await link(scene, "alice-hub", stage.alice, "write")
+    [waits] = await stage.listed()
+    assert await stage.approve(waits) == (200, "approved")
+    await fork_plans.plan_due()
+    await send_all()
+    run = await one(scene, stage.network)
+    last = {told["context"]: (told["state"], told["target_url"]) for told in scene.there.statuses}
+    page = settings.current().external_url + links.run("ours", "network", run.id)
+    assert last["stateroom.test / ours / network"] == ("pending", page)
+    assert not await Check.filter(head_sha=sha, number__not_isnull=True).exists()
