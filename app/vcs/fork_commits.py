@@ -131,6 +131,15 @@ async def approved(
     await of_all.filter(workspace_id__in=list(workspace_ids)).update(**change)
 
 
+async def wait_again(commit: ForkCommit) -> None:
+    """Offer one that was approved and could not be planned once more, unless a newer one waits already."""
+    ours = ForkCommit.filter(id=commit.id, state=APPROVED)
+    try:
+        await ours.update(state=WAITING, decided_at=None, approved_by_id=None, next_at=None)
+    except IntegrityError:
+        await ours.update(next_at=None)
+
+
 async def _approve_waiting(actor: Actor, commit: ForkCommit) -> None:
     connection = await connections.of(commit.workspace)
     if connection is None or connection.repository_id != commit.repository_id or not _asks(connection):

@@ -10,7 +10,7 @@ from app import clock, links, settings
 from app.access import permissions
 from app.access.models import User
 from app.access.permissions import Level
-from app.vcs.models import Connection, ForkCommit, Installation, Repository
+from app.vcs.models import Connection, ForkCommit, Installation, Repository, VcsEvent
 from app.workspaces.models import Workspace
 from github_app import fork_plans
 from github_app.models import Check, ForkApproval
@@ -161,11 +161,27 @@ async def test_nothing_is_approved_where_nothing_is_asked_or_github_says_nothing
     assert (status, "is suspended" in sentence) == (409, True)
     await Installation.all().update(suspended_at=None)
     assert (await stage.approve(waits))[0] == 200
-    stage.scene.github.fail(502, "/pulls/1")
+
+
+@ONCE
+async def test_what_cannot_be_planned_now_is_tried_again_for_an_hour(stage: Stage) -> None:
+    scene = stage.scene
+    await link(scene, "alice-hub", stage.alice, "write")
+    [waits] = await stage.listed()
+    assert (await stage.approve(waits))[0] == 200
+    scene.github.fail(502, "/pulls/1")
+    assert (await fork_plans.plan_due(), await fork_plans.plan_due()) == (0, 0)
+    row = await ForkCommit.get(id=waits)
+    assert row.next_at is not None
+    assert clock.now() < row.next_at <= clock.now() + fork_plans.PAUSE
+    await ForkCommit.all().update(next_at=clock.now(), decided_at=clock.now() - fork_plans.GIVE_UP)
+    scene.github.fail(502, "/pulls/1")
     assert await fork_plans.plan_due() == 0
-    await ForkCommit.all().update(next_at=clock.now())
-    assert await fork_plans.plan_due() == 1
-    assert len(await stage.scene.runs(stage.network)) == 1
+    assert (await ForkCommit.get(id=waits)).next_at is None
+    assert (await VcsEvent.filter(outcome="failed").get()).workspace_id == stage.network.id
+    assert await stage.listed() == [waits], "it is offered once more"
+    assert (await stage.approve(waits), await fork_plans.plan_due()) == ((200, "approved"), 1)
+    assert len(await scene.runs(stage.network)) == 1
 
 
 @ONCE
