@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import links, settings
+from app import links, settings, workspaces
 from app.access.permissions import grants
 from app.errors import Invalid, NotFound
 from app.http.routing import Route
@@ -27,7 +27,8 @@ FORK_POLICIES = {
     connections.ALLOW: "planned at once",
 }
 EMPTY = dict.fromkeys(("repository", "installation", "branch", "tags_regex", "submodules"), "") | {
-    "fork_policy": connections.APPROVE
+    "fork_policy": connections.APPROVE,
+    "queue_all_runs": "on",
 }
 
 
@@ -38,11 +39,13 @@ async def show(request: Request) -> Response:
 
 async def connect(request: Request) -> Response:
     """POST /app/{organization}/{workspace}/settings/version-control"""
-    workspace = await find(request)
+    workspace, actor = await find(request), visitors.actor(request)
     sent = await visitors.form(request)
+    # First, since a commit may be looked at as soon as there is a connection.
+    await workspaces.update(actor, workspace, queue_all_runs="queue_all_runs" in sent)
     try:
         await connections.connect(
-            visitors.actor(request),
+            actor,
             workspace,
             identifier=sent.get("repository", "").strip(),
             installation_id=sent.get("installation", ""),
@@ -52,7 +55,7 @@ async def connect(request: Request) -> Response:
             fork_policy=sent.get("fork_policy"),
         )
     except Invalid as error:
-        return await _page(request, workspace, 422, refusal=error.sentence, sent=sent)
+        return await _page(request, workspace, 422, refusal=error.sentence, sent={"queue_all_runs": ""} | sent)
     return to(_address(workspace))
 
 
@@ -121,16 +124,17 @@ async def _page(
         fork_policy=connections.fork_policy(connection) if connection else None,
         allows_forks=settings.current().allow_forks,
         may_change="workspace:update" in rights,
-        form=EMPTY | (_form(connection) if sent is None else sent),
+        form=EMPTY | (_form(workspace, connection) if sent is None else sent),
         refusal=refusal,
     )
 
 
-def _form(connection: Connection | None) -> dict[str, str]:
+def _form(workspace: Workspace, connection: Connection | None) -> dict[str, str]:
     """The form as it would have been sent for *connection*."""
     if connection is None:
         return {}
     return {
+        "queue_all_runs": "on" if workspace.queue_all_runs else "",
         "repository": connection.repository.full_name,
         "installation": connection.repository.installation_id,
         "branch": connection.branch,

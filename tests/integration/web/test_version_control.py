@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from app import clock, ids, links
 from app.organizations.models import Organization
 from app.vcs.models import Connection, Installation, Repository, VcsEvent
@@ -11,12 +13,21 @@ HERE = links.version_control("acme", "network")
 EVIL = "<script>alert(1)</script>"
 
 
+def _begins_at_once(page: str) -> bool:
+    """Whether the form's box is ticked with which commits are planned without a first run by hand."""
+    box = re.search(r'<input type="checkbox" name="queue_all_runs"[^>]*>', page)
+    assert box is not None
+    return "checked" in box[0]
+
+
 async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     alice: Browser, organization: Organization, workspace: Workspace
 ) -> None:
     assert "may use no installation of the GitHub App yet" in text(await alice.get(HERE))
     repository = await factories.make_repository(organization, "acme-hub/net")
-    assert "Connect to a repository" in text(await alice.get(HERE))
+    fresh = await alice.get(HERE)
+    assert "Connect to a repository" in text(fresh)
+    assert _begins_at_once(fresh.text)
     form = {"repository": "acme-hub/net", "installation": repository.installation_id, "branch": "stable"}
 
     wrong = await alice.post(HERE, {**form, "repository": f"acme-hub/{EVIL}"})
@@ -29,7 +40,12 @@ async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     elsewhere = await alice.post(HERE, {**form, "branch": "../../../../secret/git/ref/heads/main"})
     assert (elsewhere.status_code, "a name that git takes" in text(elsewhere)) == (422, True)
     assert (await alice.post(HERE, form)).headers["location"] == HERE
-    assert "the branch stable" in text(await alice.get(HERE))
+    connected = await alice.get(HERE)
+    assert "the branch stable" in text(connected)
+    assert not _begins_at_once(connected.text)
+    assert (await alice.post(HERE, form | {"queue_all_runs": "on"})).status_code == 303
+    assert (await Workspace.get(id=workspace.id)).queue_all_runs
+    assert _begins_at_once((await alice.get(HERE)).text)
     tags = {"repository": "acme-hub/net", "installation": repository.installation_id, "tags_regex": "^v1"}
     assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "deny"})).status_code == 303
     assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "allow"})).status_code == 422
