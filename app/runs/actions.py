@@ -56,7 +56,7 @@ async def confirm(actor: Actor, run: Run, comment: str | None = None) -> None:
     """Let the plan be applied.  A saved plan takes the workspace's lock, which must be free."""
     await require(actor, "run:apply", await _workspace(run))
     if not lifecycle.is_confirmable(run):
-        raise Conflict(f"The run is {lifecycle.label(run)} and does not wait for a confirmation.")
+        raise Conflict(f"The run {lifecycle.phrase(run)} and does not wait for a confirmation.")
     async with in_transaction():
         if run.save_plan:
             await _require_its_state(run)
@@ -68,7 +68,7 @@ async def discard(actor: Actor, run: Run, comment: str | None = None) -> None:
     """Skip what is left of a run that waits."""
     await require(actor, "run:apply", await _workspace(run))
     if not lifecycle.is_discardable(run):
-        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be discarded.")
+        raise Conflict(f"The run {lifecycle.phrase(run)} and cannot be discarded.")
     await moves.move(run, "discard", by=actor, comment=comment)
 
 
@@ -95,7 +95,7 @@ async def force_cancel(actor: Actor, run: Run, comment: str | None = None) -> No
     if run.force_cancel_available_at is None or lifecycle.is_final(run):
         raise Conflict("A run can be force-canceled only after a cancel, while it still has not ended.")
     if not lifecycle.allows(run, "stop"):
-        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled. Discard it, or let it be applied.")
+        raise Conflict(f"The run {lifecycle.phrase(run)} and cannot be canceled. Discard it, or let it be applied.")
     if not lifecycle.is_force_cancelable(run):
         raise Conflict(
             f"Give the cancel until {clock.wire(run.force_cancel_available_at)} to save the state; then force it."
@@ -138,8 +138,7 @@ async def _discardable_holder(run: Run, workspace: Workspace) -> Run:
         raise Conflict("Another run was executed by force, and those before it are being discarded, this one too.")
     holder = await Run.get(id=workspace.locked_by_run_id)
     if not lifecycle.is_discardable(holder):
-        label = lifecycle.label(holder)
-        raise Conflict(f"{holder.id} holds the workspace and is {label}: cancel it, or wait for it.")
+        raise Conflict(f"{holder.id} holds the workspace and {lifecycle.phrase(holder)}: cancel it, or wait for it.")
     return holder
 
 

@@ -363,6 +363,12 @@ def label(run: Run) -> str:
     return label_of(run.status)
 
 
+def phrase(run: Run) -> str:
+    """What a sentence about *run* says of it: ``is Planning``, ``needs confirmation``."""
+    words = label(run)
+    return words.lower() if words.startswith("Needs ") else f"is {words}"
+
+
 def badge(run: Run) -> Row:
     """What a page shows as the status of *run*."""
     return replace(ROWS[Status(run.status)], label=label(run))

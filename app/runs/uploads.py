@@ -42,7 +42,7 @@ async def refuse_archiving(version: ConfigurationVersion) -> None:
     run = await unended.order_by("number").first()
     if run is not None:
         raise Conflict(
-            f"Run {run.id} of this configuration version is {lifecycle.label(run).lower()}. Discard or cancel it, or"
+            f"Run {run.id} of this configuration version {lifecycle.phrase(run).lower()}. Discard or cancel it, or"
             " wait for its end, then archive the version."
         )
 

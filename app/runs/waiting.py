@@ -18,6 +18,8 @@ from app.organizations.models import Organization
 from app.runs import lifecycle
 from app.runs.models import Run
 from app.storage import database
+from app.wording import counted
+from app.workspaces import locking
 from app.workspaces.models import Workspace
 
 #: Of each of some pending runs, how many pending ones go before it in its workspace.
@@ -94,7 +96,7 @@ async def _before(run_ids: Sequence[str]) -> dict[str, int]:
 def _turn(run: Run, workspace: Workspace, holders: Mapping[str, User | Run], before: int) -> Waiting | None:
     if workspace.locked_by_user_id is not None:
         holder = holders.get(workspace.locked_by_user_id)
-        name = holder.username if isinstance(holder, User) else "a person"
+        name = locking.person(holder if isinstance(holder, User) else None, workspace.locked_by_user_id)
         why = f": ‘{workspace.locked_reason}’" if workspace.locked_reason else ""
         return Waiting("locked", f"Locked by {name}{why}", before, workspace.locked_at)
     if lifecycle.passes_queue(run) or workspace.locked_by_run_id is None:
@@ -105,7 +107,7 @@ def _turn(run: Run, workspace: Workspace, holders: Mapping[str, User | Run], bef
     if lifecycle.is_confirmable(holder):
         sentence = f"Waiting for ‘{holder.message}’ to be confirmed or discarded"
         return Waiting("behind-run", sentence, before + 1, workspace.locked_at)
-    sentence = f"Waiting for ‘{holder.message}’, which is {lifecycle.label(holder).lower()}"
+    sentence = f"Waiting for ‘{holder.message}’, which {lifecycle.phrase(holder).lower()}"
     return Waiting("behind-running", sentence, before + 1, workspace.locked_at)
 
 
@@ -169,8 +171,10 @@ def _at_its_cap(
 def _in_line(job: Job, living: Sequence[Worker], running: int, foretold: Foretold) -> Waiting:
     ahead = foretold.ahead_of(job.number)
     place = f"{ordinal(ahead + 1)} in line" if ahead is not None else f"more than {len(foretold.numbers)} jobs ahead"
-    slots = sum(worker.slots for worker in living if not worker.problem)
-    busy = f"All {slots} workers are busy" if running >= slots else "Waiting for a worker"
+    well = [worker for worker in living if not worker.problem]
+    slots = sum(worker.slots for worker in well)
+    every = "The only worker is" if slots == 1 else f"All {slots} slots of {counted(len(well), 'worker')} are"
+    busy = f"{every} busy" if running >= slots else "Waiting for a worker"
     return Waiting("slots", f"{busy}; {place}", ahead, job.queued_at)
 
 

@@ -83,8 +83,12 @@ async def holder(workspace: Workspace) -> str:
     """Who holds the lock, as clients match on it: ``Run run-…`` or ``User alice``."""
     if workspace.locked_by_run_id is not None:
         return f"Run {workspace.locked_by_run_id}"
-    user = await User.get_or_none(id=workspace.locked_by_user_id)
-    return f"User {user.username if user is not None else workspace.locked_by_user_id}"
+    return person(await User.get_or_none(id=workspace.locked_by_user_id), workspace.locked_by_user_id)
+
+
+def person(user: User | None, user_id: str | None) -> str:
+    """How `holder` names the person *user_id*, of whom *user* is the row, if there is one."""
+    return f"User {user.username if user is not None else user_id}"
 
 
 async def refusal(workspace: Workspace) -> Conflict:

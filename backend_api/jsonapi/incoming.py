@@ -7,6 +7,7 @@ clients send back whole documents; what it declares must be of its type.
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import re
 from collections.abc import Iterable, Mapping
@@ -114,10 +115,21 @@ def _json(body: bytes) -> Any:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
+        raise BadRequest(f"The body is not JSON that can be read: {_half(body) or error}.") from None
     if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEEPEST:
         _check(value, 0)
     return value
+
+
+def _half(body: bytes) -> str | None:
+    """What is wrong with *body* if it escapes half of a surrogate pair, which msgspec calls truncated."""
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x} is half of a surrogate pair and stands for no character"
+    except (ValueError, RecursionError):
+        pass  # something else is wrong as well
+    return None
 
 
 def _check(value: Any, depth: int) -> None:

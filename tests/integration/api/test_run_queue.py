@@ -41,7 +41,7 @@ async def test_each_run_that_waits_says_why(client: Client, owner: User, organiz
     held = await factories.make_run(locked, speculative=True)
     told = await waiting_for(client, held)
     assert told is not None
-    assert (told["reason"], told["sentence"]) == ("locked", "Locked by alice: ‘maintenance’.")
+    assert (told["reason"], told["sentence"]) == ("locked", "Locked by User alice: ‘maintenance’.")
     assert told["since"] is not None
     listed = await client.get(f"/workspaces/{workspace.id}/runs")
     reasons = [run["attributes"]["waiting-for"] for run in listed.json()["data"]]
@@ -60,6 +60,7 @@ async def test_position_less_what_runs_is_the_place_in_line(client: Client, orga
     assert [run["attributes"]["position-in-queue"] for run in queue] == [1, 2, 3, 4, 5]
     ahead = [run["attributes"]["waiting-for"] and run["attributes"]["waiting-for"]["ahead"] for run in queue]
     assert ahead == [None, None, 0, 1, 2]
+    assert queue[2]["attributes"]["waiting-for"]["sentence"] == "All 2 slots of 1 worker are busy; 1st in line."
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)

@@ -240,7 +240,7 @@ async def test_a_locked_workspace_says_by_whom(alice: Browser, workspace: Worksp
     await workspaces.lock(await factories.actor_of(owner), workspace, "<i>holidays</i>")
     run = await factories.make_run(workspace)
     assert "Locked by User alice: ‘<i>holidays</i>’" in text(await alice.get("/app/acme/network"))
-    assert "Locked by alice: ‘<i>holidays</i>’" in text(await alice.get(page_of(run)))
+    assert "Locked by User alice: ‘<i>holidays</i>’" in text(await alice.get(page_of(run)))
 
 
 # -- the stream

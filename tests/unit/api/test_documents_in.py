@@ -262,3 +262,13 @@ def test_any_json_is_read_or_refused_and_nothing_else(attributes: Any, relation:
             read(json.dumps(body).encode())
         except (Invalid, BadRequest) as error:
             assert error.sentence  # noqa: PT017 - any other exception is the failure
+
+
+@pytest.mark.parametrize("escaped", [rb"a\ud800b", rb"\udc00", rb"\ud800"])
+def test_half_a_surrogate_pair_is_named(escaped: bytes) -> None:
+    body = b'{"data": {"type": "books", "attributes": {"title": "%s"}}}' % escaped
+    with pytest.raises(BadRequest, match=r"\\ud[8c]00 is half of a surrogate pair") as refused:
+        incoming.document(BookResource, body)
+    assert "truncated" not in str(refused.value)
+    with pytest.raises(BadRequest, match="truncated"):
+        incoming.document(BookResource, b'{"data": "')

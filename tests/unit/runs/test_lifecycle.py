@@ -257,3 +257,8 @@ def test_the_diagram_names_every_move() -> None:
     for move in lifecycle.MOVES:
         for source in move.sources:
             assert f"{source} --> {move.target}: {move.verb}" in diagram
+
+
+def test_a_sentence_about_a_run_is_one_whatever_its_status() -> None:
+    assert lifecycle.phrase(a_run(Status.PLANNING)) == "is Planning"
+    assert lifecycle.phrase(a_run(Status.PLANNED)) == "needs confirmation"
