@@ -7,6 +7,7 @@ text under each field is its documentation: ``docs/settings.md`` is made from it
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -331,9 +332,26 @@ def loaded() -> Settings | None:
 
 def unknown(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables that look like ours and mean nothing: most likely misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in _variables())
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> str | None:
+    """A sentence about what is `unknown`, each with the setting that may have been meant; None if nothing is."""
+    names = []
+    for name in unknown(environment):
+        (near, *_) = (*difflib.get_close_matches(name, _variables(), n=1, cutoff=0.8), None)
+        names.append(f"{name} (did you mean {near}?)" if near else name)
+    if not names:
+        return None
+    return (
+        f"No such setting{'s' if len(names) > 1 else ''}, and ignored: {', '.join(names)}. docs/settings.md lists all."
+    )
+
+
+def _variables() -> set[str]:
+    """Every variable of the environment that is read."""
     files = {PREFIX + n.upper() + "_FILE" for n, f in Settings.model_fields.items() if "Secret" in str(f.annotation)}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known | files)
+    return {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"} | files
 
 
 def _default_data_dir() -> Path:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from app import clock
 from app.cli import client_files
 from app.errors import StateroomError, Unavailable
-from app.settings import Settings, unknown
+from app.settings import Settings, misspelt
 from app.wording import counted
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ def _look(subject: str, look: Callable[[Settings], Finding], settings: Settings)
 
 
 def _settings(settings: Settings) -> Finding:
-    names = unknown()
-    if names:
-        remedy = "Correct the names (docs/settings.md lists them) or unset them."
-        return Finding("settings", "note", f"No such settings: {', '.join(names)}.", remedy)
+    if sentence := misspelt():
+        return Finding("settings", "note", sentence, "Correct the names or unset them.")
     reached = told = client_files.read_url(settings.data_dir) or settings.external_url
     if told != settings.external_url:  # `up` was given options
         reached = f"{told}, as the last `stateroom up` here was (these settings alone: {settings.external_url})"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.cli import certificates, client_files, firststart, instance, private_files, processes, saying
 from app.cli.processes import Manager, Program
-from app.settings import Settings, load
+from app.settings import Settings, load, unknown
 from app.storage import valkey
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _queue(settings: Settings, family: int) -> Program:
 
 
 def _environment(settings: Settings, made: Certificates | None) -> dict[str, str]:
-    """Ours, and as settings what the options said and what was made here."""
+    """Ours, and as settings what the options said and what was made here; not the misspelt, which were named."""
     chosen = {
         "DATA_DIR": settings.data_dir,
         "HOST": settings.host,
@@ -136,7 +136,8 @@ def _environment(settings: Settings, made: Certificates | None) -> dict[str, str
         if settings.tls_ca is None:
             chosen["TLS_CA"] = made.ca
     named = {f"STATEROOM_{name}": str(value) for name, value in chosen.items()}
-    return {**os.environ, **processes.python_path(), **named}
+    inherited = {name: value for name, value in os.environ.items() if name not in unknown()}
+    return {**inherited, **processes.python_path(), **named}
 
 
 def _certificates(settings: Settings) -> Certificates | None:

@@ -16,3 +16,11 @@ def say(sentence: str, log_format: str = "text") -> None:
     else:
         line = f"stateroom: {sentence}"
     print(line, file=sys.stderr, flush=True)
+
+
+def name_misspelt(log_format: str) -> None:
+    """Warn who starts a process of variables that were meant as settings and are none."""
+    from app.settings import misspelt  # half a second that not every command needs
+
+    if sentence := misspelt():
+        say(f"Warning: {sentence}", log_format)

@@ -22,10 +22,11 @@ def serve(
     STATEROOM_HOST=0.0.0.0 STATEROOM_TLS_CERTIFICATE=… STATEROOM_TLS_KEY=… stateroom serve
     STATEROOM_BEHIND_PROXY=true STATEROOM_EXTERNAL_URL=https://tfe.example.com stateroom serve
     """
-    from app.cli import web_server
+    from app.cli import saying, web_server
     from app.settings import load
 
     settings = load()
+    saying.name_misspelt(settings.log_format)
     web_server.run(settings, listen_fd=listen_fd, ready_fd=ready_fd)
 
 

@@ -38,9 +38,10 @@ def up(
     With STATEROOM_DATABASE_URL, STATEROOM_REDIS_URL or STATEROOM_OBJECTS_URL set, those parts are used
     instead of the embedded ones.
     """
-    from app.cli import installation
+    from app.cli import installation, saying
     from app.settings import load
 
     chosen = {"data_dir": data, "host": host, "port": port, "tls": False if no_tls else None}
     settings = load(**{name: value for name, value in chosen.items() if value is not None})
+    saying.name_misspelt(settings.log_format)
     raise typer.Exit(installation.run(settings, org))

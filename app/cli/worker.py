@@ -14,6 +14,9 @@ def worker() -> None:
     them to their supervisors, to be adopted by the next start; SIGUSR1 interrupts them, as a cancel would.
     """
     import app.worker as process
+    from app.cli import saying
     from app.settings import load
 
-    process.main(load())
+    settings = load()
+    saying.name_misspelt(settings.log_format)
+    process.main(settings)

@@ -143,5 +143,12 @@ def test_a_misspelt_variable_can_be_found() -> None:
     ]
 
 
+def test_a_misspelt_variable_is_told_with_what_may_have_been_meant() -> None:
+    assert settings.misspelt({"STATEROOM_PORT": "1", "HOME": "/"}) is None
+    told = settings.misspelt({"STATEROOM_WORKER_SLOT": "4", "STATEROOM_ELEPHANT": "1"})
+    assert told is not None
+    assert "STATEROOM_ELEPHANT, STATEROOM_WORKER_SLOT (did you mean STATEROOM_WORKER_SLOTS?)" in told
+
+
 def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []

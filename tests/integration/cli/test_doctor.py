@@ -58,7 +58,9 @@ def test_a_sandbox_switched_off_is_said(tmp_path: Path) -> None:
 
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     ended = stateroom("doctor", "--data", str(tmp_path), STATEROOM_PROT="8444")
-    assert "note  settings    No such settings: STATEROOM_PROT." in ended.stdout
+    assert (
+        "note  settings    No such setting, and ignored: STATEROOM_PROT (did you mean STATEROOM_PORT?)." in ended.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,10 @@ def on_file_system(options: str, place: Path) -> tuple[str, ...]:
 def test_a_port_in_use_is_named_with_the_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refused(stateroom("up", "--data", str(tmp_path), "--port", str(port)))
+        said = refused(stateroom("up", "--data", str(tmp_path), "--port", str(port), STATEROOM_PROT="1"))
+    assert said.startswith(
+        "stateroom: Warning: No such setting, and ignored: STATEROOM_PROT (did you mean STATEROOM_PO"
+    )
     assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use." in said
     assert "choose another port with --port" in said
 
