@@ -164,12 +164,23 @@ async def _come_back_to(claimed: Claimed, station: Station) -> Work | None:
     if lifecycle.queued_phase(subject.run) == claimed.job.phase:
         await claims.release(claimed.job.id, claimed.claim.number)
     elif lifecycle.running_phase(subject.run) != claimed.job.phase:
-        await endings.leave(work)
+        await _leave(work)
     elif claimed.job.phase != "apply":
         await _take_plan(work)
     else:
         return work
     return None
+
+
+async def _leave(work: Work) -> None:
+    """The run has moved on.  What its phase wrote may be in nothing but the supervisor's file, if this worker died
+    while Valkey was away, between the run's move and the end of the log."""
+    directory = work.directory.control
+    identity = control.identity(directory) if work.has_log and directory.is_dir() else None
+    if identity is not None:
+        await work.persist(work.log.open)
+        await work.catch_up(directory, identity.log_offset)
+    await endings.leave(work)
 
 
 async def adopt(work: Work) -> None:

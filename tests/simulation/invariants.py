@@ -202,16 +202,18 @@ def claims(before: Sight, now: Sight) -> None:
 
 
 def written(before: Sight, now: Sight, doing: str) -> None:
-    """A state comes from whoever holds the lock."""
+    """A state comes from whoever holds the lock; one that a run left, which was given up, from nobody's."""
     for version in now.versions.values():
         old = before.versions.get(version.id)
         if (old is not None and old.status == version.status) or version.status == "discarded":
             continue
         workspace = before.workspaces[version.workspace_id]
         if version.run_id is not None and not doing.startswith("rollback"):
+            holder = workspace.locked_by_run_id or workspace.locked_by_user_id
+            is_left = holder is None and before.runs[version.run_id].status in lifecycle.FINAL
             require(
-                workspace.locked_by_run_id == version.run_id,
-                f"{version.run_id} wrote a state of {workspace.id}, which {workspace.locked_by_run_id} holds",
+                is_left or holder == version.run_id,
+                f"{version.run_id} wrote a state of {workspace.id}, which {holder} holds",
             )
 
 

@@ -16,10 +16,12 @@ import pytest
 
 from app import runs
 from app.access.actors import SYSTEM
+from app.errors import Unavailable
 from app.jobs.models import Job, Worker
-from app.runs import moves
-from app.runs.models import Run
+from app.runs import lifecycle, logs, moves
+from app.runs.models import Plan, Run
 from app.settings import Settings
+from app.storage import streams
 from app.workspaces.models import Workspace
 from tests import factories
 from tests.integration.execution.conftest import (
@@ -362,3 +364,28 @@ async def test_an_apply_whose_worker_died_before_terraform_started_ends_with_a_h
     header, _, rest = (await whole_log(run, "apply")).partition("Initializing plugins and modules...\n")
     assert header.startswith("Terraform v1.11.4\non ")
     assert "The worker was lost before terraform started. Nothing was changed" in rest
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_a_log_that_nothing_has_but_the_supervisors_file_is_whole_after_the_next_start(
+    opened: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> bool:
+        raise Unavailable("Valkey does not answer.")
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as valkey:
+        valkey.setattr(streams, "append", away)
+        valkey.setattr(logs.Writer, "_keep_sealing", never)
+        valkey.setattr(logs.Writer, "close", never)
+        async with working(opened, "wrk-same"):
+            run = await start({"main.tf": 'resource "terraform_data" "x" {}'}, plan_only=True)
+            async with asyncio.timeout(PATIENCE):
+                while not lifecycle.is_final(run):
+                    await asyncio.sleep(0.05)
+                    await run.refresh_from_db()
+    assert (await Plan.get(run_id=run.id)).log_length == 0
+    async with working(opened, "wrk-same"):
+        assert "1 to add, 0 to change, 0 to destroy." in await whole_log(run)
