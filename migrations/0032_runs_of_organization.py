@@ -6,7 +6,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0029_github_authorizations")]
+    dependencies = [("models", "0031_fork_commit_rules")]
 
     initial = False
 
