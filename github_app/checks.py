@@ -7,7 +7,7 @@ is the next attempt, under the same name.  Everything here may be said twice.  S
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -195,13 +195,20 @@ async def supersede(repository: Repository, ref: Ref, sha: str | None) -> int:
     return ended
 
 
-async def close(run_ids: Collection[str], reason: str) -> None:
-    """End the checks of runs that nobody waits for any more, for *reason*: they count no more."""
+async def leave(aggregate: Check, workspace_id: str, ref: Ref, reason: str) -> None:
+    """Let a workspace that *ref* concerns no more, for *reason*, count no more on the commit of *aggregate*.
+
+    Whether its check has ended or not it says so; an organization's check that has counted it begins again.  The caller
+    settles that one.
+    """
     verdict = verdicts.concluded(verdicts.CANCELLED, reason, result=Result.SUPERSEDED)
-    for check in await Check.filter(run_id__in=list(run_ids)):
-        async with _alone(check.repository_id, check.organization_id, check.head_sha):
-            await _conclude(check, verdict)
-            await _count(check.repository_id, check.organization_id, check.head_sha)
+    async with _alone(aggregate.repository_id, aggregate.organization_id, aggregate.head_sha):
+        for check in await members_of(aggregate):
+            is_it = check.workspace_id == workspace_id and (check.kind, check.ref) == (str(ref.kind), ref.name)
+            if is_it and check.wanted["result"] != Result.SUPERSEDED:
+                await _write(check, verdict, check.wanted_number + 1)
+                await _reopen(aggregate)
+                await _count(aggregate.repository_id, aggregate.organization_id, aggregate.head_sha)
 
 
 async def refuse(check: Check, sentence: str) -> None:
@@ -274,7 +281,7 @@ async def _next_aggregate(
 
 
 async def _reopen(aggregate: Check) -> None:
-    """Workspaces came to the commit although its organization's check has ended."""
+    """Workspaces came to the commit, or left it, although its organization's check has ended."""
     newest = await _newest_aggregate(aggregate.repository_id, aggregate.organization_id, aggregate.head_sha)
     if newest is None or not newest.is_final:
         return

@@ -168,7 +168,7 @@ async def _plan(
     for connection in connections:
         before = handled.get(connection.workspace_id)
         if reason := _elsewhere(connection, base):
-            await _leave(occasion, connection, before, reason)
+            await _leave(occasion, aggregate, connection, before, reason)
         elif before is not None and before.run_id is not None and heads.is_at(before, occasion.sha):
             found.begun.append(before.run_id)
         else:
@@ -240,13 +240,15 @@ def _elsewhere(connection: Connection, base: str) -> str | None:
     return None
 
 
-async def _leave(occasion: Occasion, connection: Connection, before: Head | None, reason: str) -> None:
+async def _leave(
+    occasion: Occasion, aggregate: Check, connection: Connection, before: Head | None, reason: str
+) -> None:
     """The pull request does not go where the workspace looks, or does not any more: its base was changed."""
     if before is None:
         return
     if before.run_id is not None:
         await following.cancel([before.run_id], reason)
-        await checks.close([before.run_id], reason)
+    await checks.leave(aggregate, connection.workspace_id, occasion.ref, reason)
     await heads.forget([connection.workspace_id], occasion.repository.id, occasion.ref)
     await heads.record(
         connection.workspace_id,

@@ -13,7 +13,7 @@ from app.access.actors import SYSTEM
 from app.access.models import User
 from app.configurations.models import ConfigurationVersion
 from app.errors import Unavailable
-from app.runs import RunOptions, lifecycle
+from app.runs import RunOptions, lifecycle, moves
 from app.runs.models import Run
 from app.vcs.models import Connection, Repository, VcsEvent
 from app.workspaces.models import Workspace
@@ -101,6 +101,27 @@ async def test_another_base_is_another_workspaces_matter(scene: Scene) -> None:
     assert not lifecycle.is_final(await one(scene, release))
     titled = messages.pull_request(scene.there, pull, "edited", changes={"title": {"from": "x"}})
     assert (await scene.hear("pull_request", titled)).state == "ignored"
+
+
+async def test_a_workspace_whose_base_it_was_counts_no_more_although_its_plan_has_failed(scene: Scene) -> None:
+    network = await scene.follow("network")
+    await scene.follow("release", branch="release", working_directory="elsewhere")
+    scene.there.commit("release", {"elsewhere/main.tf": "# r\n"}, "Release")
+    pull = await opened_pull(scene, {"main.tf": "# one\n"})
+    run, claimed = await one(scene, network), await factories.take_job()
+    await moves.move(run, "start", claim=claimed.claim)
+    await moves.move(run, "fail", claim=claimed.claim, failure="It failed.")
+    await checks.catch_up()
+    rows = Check.filter(head_sha=pull.head_sha, workspace_id=None).order_by("-attempt")
+    assert (await rows.get_or_none(attempt=1)).wanted["conclusion"] == "failure"  # type: ignore[union-attr]
+    pull.base_ref = "release"
+    changed = messages.pull_request(scene.there, pull, "edited", changes={"base": {"ref": {"from": "main"}}})
+    await scene.hear("pull_request", changed)
+    latest = await rows.first()
+    assert latest is not None
+    assert (latest.wanted["conclusion"], latest.wanted["title"]) == ("success", "No affected workspaces")
+    left = await Check.get(head_sha=pull.head_sha, workspace_id=network.id)
+    assert (left.is_final, left.wanted["conclusion"]) == (True, "cancelled")
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
