@@ -56,6 +56,7 @@ async def conclude_plan(work: Work, result: Result, kept: Kept | None) -> None:
         changes["generated_configuration"] = True
         await work.add(_GENERATED if work.subject.run.plan_only else _GENERATED_AND_REFUSED)
     changes |= _failure(verb, result)
+    await work.persist(work.log.show)
     await work.persist(lambda: work.move(verb, store, input_state_version_id=result.state.input_version, **changes))
     await checks.make(work)
     await _end(work)
@@ -83,6 +84,7 @@ async def conclude_apply(work: Work, result: Result) -> None:
         await Apply.filter(id=work.subject.phase_id).update(**columns)
 
     verb = _verb(work, result)
+    await work.persist(work.log.show)
     await work.persist(lambda: work.move(verb, store, **_failure(verb, result)))
     await _end(work)
 
@@ -157,6 +159,7 @@ async def _let_wait(work: Work, count: Callable[[], Awaitable[None]] | None = No
 
 async def _finish(work: Work, verb: str, sentence: str) -> None:
     failure = sentence if verb == "fail" else None
+    await work.persist(work.log.show)
     await work.persist(lambda: work.move(verb, failure=failure))
     await _end(work)
 

@@ -114,6 +114,12 @@ class Writer:
             if self._waiting:
                 await self._seal(len(self._waiting))
 
+    async def show(self) -> None:
+        """Let readers find all that is written: what the live stream was not told, being away, is sealed."""
+        async with self._lock:
+            if not self._is_live and self._waiting:
+                await self._seal(len(self._waiting))
+
     async def abandon(self) -> None:
         """The job was ended in the database: seal what is left, if the phase is over and nobody else has."""
         await self._stop_sealing()

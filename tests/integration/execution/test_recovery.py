@@ -376,10 +376,13 @@ async def test_a_log_that_nothing_has_but_the_supervisors_file_is_whole_after_th
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
+    async def nothing(*_: object) -> None:
+        pass
+
     with monkeypatch.context() as valkey:
         valkey.setattr(streams, "append", away)
-        valkey.setattr(logs.Writer, "_keep_sealing", never)
-        valkey.setattr(logs.Writer, "close", never)
+        valkey.setattr(logs.Writer, "_seal", never)
+        valkey.setattr(logs.Writer, "show", nothing)
         async with working(opened, "wrk-same"):
             run = await start({"main.tf": 'resource "terraform_data" "x" {}'}, plan_only=True)
             async with asyncio.timeout(PATIENCE):

@@ -176,6 +176,23 @@ async def test_while_valkey_is_away_readers_fall_behind_but_do_not_starve(
 
 
 @pytest.mark.parametrize("parts", ["embedded"], indirect=True)
+async def test_what_valkey_was_not_told_is_found_once_the_log_is_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(log: Writer) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Writer, "_keep_sealing", never)
+    await streams.connect("unix:///nonexistent/valkey.sock")
+    log = await writer(run)
+    await log.write(b"the last line\n")
+    assert await logs.read(ids.plan_id(run.id), 0, 65536) == b""
+    await log.show()
+    assert await logs.read(ids.plan_id(run.id), 0, 65536) == b"\x02the last line\n"
+    await log.abandon()
+
+
+@pytest.mark.parametrize("parts", ["embedded"], indirect=True)
 async def test_who_takes_a_log_over_waits_until_it_can_know_what_readers_have_seen(run: Run, parts: Parts) -> None:
     first = await writer(run)
     await first.write(b"seen, and nowhere else\n")
