@@ -45,7 +45,8 @@ async def change_private_key(actor: Actor, app: GitHubApp, key: Secret[str]) -> 
         await trying.close()
     if told.id != app.app_id:
         raise Invalid("GitHub says that this is the key of another app.", field="private_key")
-    await GitHubApp.filter(id=app.id).update(sealed_private_key=changed.sealed_private_key)
+    # With the old key its installations may not have been seen, so a worker looks again.
+    await GitHubApp.filter(id=app.id).update(sealed_private_key=changed.sealed_private_key, refreshed_at=None)
     await app.refresh_from_db()
 
 

@@ -155,9 +155,11 @@ async def test_a_key_is_changed_for_one_that_github_takes(maker: Maker, monkeypa
     await app.refresh_from_db()
     assert apps.private_key(app).reveal() == before
     monkeypatch.setattr(world.App, "public_key", other.public_key())
+    await GitHubApp.filter(id=app.id).update(refreshed_at=clock.now())
     changed = await maker.browser.post(f"{here}/private-key", {"private_key": pem})
     assert changed.headers["location"] == f"{here}/checkup"
     assert "Well key" in text(await maker.browser.get(f"{here}/checkup"))
+    assert (await GitHubApp.get()).refreshed_at is None
 
     assert (await maker.browser.post(f"{here}/client-secret", {"client_secret": " "})).status_code == 422
     sealed = app.sealed_client_secret
