@@ -118,6 +118,8 @@ async def staged(ground: Ground) -> AsyncIterator[Stage]:
     with ExitStack() as stack:
         for part in (lean(), inline(), bordered(made.borders), made.edges.in_place(), _overhearing(made)):
             stack.enter_context(part)
+        # Between two tests of one process the settings are forgotten.
+        stack.enter_context(mock.patch.object(settings_module, "_current", made.settings))
         stack.enter_context(mock.patch.object(following, "Poke", terraform.Poke))
         stack.enter_context(mock.patch.object(measures, "text", return_value=""))
         with elsewhere():

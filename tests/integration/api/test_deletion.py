@@ -119,6 +119,7 @@ async def test_a_plan_taken_in_the_moment_of_the_deletion_is_canceled(
     workspace = await factories.make_workspace(organization)
     await make_runs(workspace, plan_only=3, ordinary=3)
     claimed = await factories.take_job()
+    await moves.move(await Run.get(id=claimed.job.run_id), "start", claim=claimed.claim)
     assert f"Run {claimed.job.run_id}" in refusal(await client.delete(f"/workspaces/{workspace.id}"))
     await Workspace.filter(id=workspace.id).update(deleted_at=workspace.created_at)
     await deletion.end_forgotten()
