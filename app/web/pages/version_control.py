@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,10 +28,12 @@ FORK_POLICIES = {
     connections.DENY: "not planned",
     connections.ALLOW: "planned at once",
 }
-EMPTY = dict.fromkeys(("repository", "installation", "branch", "tags_regex", "submodules"), "") | {
-    "fork_policy": connections.APPROVE,
-    "queue_all_runs": "on",
-}
+#: Settings of the workspace that the form has besides: those that are on or off, and those that are a line each.
+SWITCHES = ("queue_all_runs", "speculative_enabled", "file_triggers_enabled")
+LISTS = ("trigger_patterns", "trigger_prefixes")
+EMPTY = dict.fromkeys(
+    ("repository", "installation", "branch", "tags_regex", "submodules", "working_directory", *SWITCHES, *LISTS), ""
+) | {"fork_policy": connections.APPROVE}
 
 
 async def show(request: Request) -> Response:
@@ -41,9 +45,9 @@ async def connect(request: Request) -> Response:
     """POST /app/{organization}/{workspace}/settings/version-control"""
     workspace, actor = await find(request), visitors.actor(request)
     sent = await visitors.form(request)
-    # First, since a commit may be looked at as soon as there is a connection.
-    await workspaces.update(actor, workspace, queue_all_runs="queue_all_runs" in sent)
     try:
+        # First, since a commit may be looked at as soon as there is a connection.
+        await workspaces.update(actor, workspace, **_settings(sent))
         await connections.connect(
             actor,
             workspace,
@@ -55,7 +59,7 @@ async def connect(request: Request) -> Response:
             fork_policy=sent.get("fork_policy"),
         )
     except Invalid as error:
-        return await _page(request, workspace, 422, refusal=error.sentence, sent={"queue_all_runs": ""} | sent)
+        return await _page(request, workspace, 422, refusal=error.sentence, sent=sent)
     return to(_address(workspace))
 
 
@@ -129,12 +133,25 @@ async def _page(
     )
 
 
-def _form(workspace: Workspace, connection: Connection | None) -> dict[str, str]:
-    """The form as it would have been sent for *connection*."""
-    if connection is None:
-        return {}
+def _settings(sent: dict[str, str]) -> dict[str, Any]:
+    """The workspace's settings as the form was sent."""
     return {
-        "queue_all_runs": "on" if workspace.queue_all_runs else "",
+        "working_directory": sent.get("working_directory", "").strip(),
+        **{name: name in sent for name in SWITCHES},
+        **{name: [line.strip() for line in sent.get(name, "").splitlines() if line.strip()] for name in LISTS},
+    }
+
+
+def _form(workspace: Workspace, connection: Connection | None) -> dict[str, str]:
+    """The form as it would have been sent for *connection*, or is proposed for a new one."""
+    given = {
+        "working_directory": workspace.working_directory,
+        **{name: "on" if getattr(workspace, name) else "" for name in SWITCHES},
+        **{name: "\n".join(getattr(workspace, name)) for name in LISTS},
+    }
+    if connection is None:
+        return given | {"queue_all_runs": "on"}
+    return given | {
         "repository": connection.repository.full_name,
         "installation": connection.repository.installation_id,
         "branch": connection.branch,

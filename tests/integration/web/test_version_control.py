@@ -43,8 +43,18 @@ async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     connected = await alice.get(HERE)
     assert "the branch stable" in text(connected)
     assert not _begins_at_once(connected.text)
-    assert (await alice.post(HERE, form | {"queue_all_runs": "on"})).status_code == 303
-    assert (await Workspace.get(id=workspace.id)).queue_all_runs
+    watching = {"working_directory": "/prod/", "file_triggers_enabled": "on", "trigger_patterns": "a/**\r\n\r\nb/*.tf"}
+    assert (await alice.post(HERE, form | watching | {"queue_all_runs": "on"})).status_code == 303
+    await workspace.refresh_from_db()
+    assert (workspace.queue_all_runs, workspace.speculative_enabled, workspace.file_triggers_enabled) == (
+        True,
+        False,
+        True,
+    )
+    assert (workspace.working_directory, workspace.trigger_patterns) == ("prod", ["a/**", "b/*.tf"])
+    both = await alice.post(HERE, form | watching | {"trigger_prefixes": "modules"})
+    assert (both.status_code, "either trigger prefixes or trigger patterns" in text(both)) == (422, True)
+    assert "a/**" in both.text
     assert _begins_at_once((await alice.get(HERE)).text)
     tags = {"repository": "acme-hub/net", "installation": repository.installation_id, "tags_regex": "^v1"}
     assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "deny"})).status_code == 303
