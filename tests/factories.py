@@ -27,6 +27,7 @@ from app.secret import Secret
 from app.states import NewState
 from app.states.models import StateVersion
 from app.variables.models import Variable
+from app.vcs import connections
 from app.vcs.models import Installation, InstallationLink, Repository
 from app.workspaces.models import Workspace
 
@@ -200,3 +201,9 @@ async def make_repository(
         created_at=clock.now(),
         **given,
     )
+
+
+async def connect(actor: Actor, workspace: Workspace, **given: Any) -> None:
+    """Connect *workspace* to a repository as `connections.change` takes it, or change how it is connected."""
+    connecting = await connections.change(actor, workspace, given)
+    await workspaces.update(actor, workspace, also=connecting.write)

@@ -35,7 +35,7 @@ async def cancel_within(run: Run, *, by: Actor = SYSTEM, comment: str | None = N
     if run.cancel_requested_at is not None and not lifecycle.is_final(run):
         return []
     if not lifecycle.is_cancelable(run):
-        raise Conflict(f"The run is {lifecycle.label(run)} and cannot be canceled.")
+        raise Conflict(f"The run {lifecycle.phrase(run)} and cannot be canceled.")
     phase = lifecycle.running_phase(run)
     if phase is None or not await jobs.is_claimed(run.id, phase):
         return await moves.speak(run, "stop", by=by, comment=comment, **wish)

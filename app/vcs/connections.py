@@ -97,17 +97,6 @@ def unchanged(actor: Actor) -> Change:
     return Change(actor)
 
 
-async def connect(actor: Actor, workspace: Workspace, **given: Any) -> Connection:
-    """Connect *workspace*, or change how it is connected: see `change`."""
-    changing = await change(actor, workspace, given)
-    async with in_transaction():
-        fresh = await Workspace.filter(id=workspace.id).select_for_update().get()
-        await changing.write(fresh)
-    connection = await of(workspace)
-    assert connection is not None
-    return connection
-
-
 async def disconnect(actor: Actor, workspace: Workspace) -> None:
     """Let *workspace* follow no repository.  Its runs and configurations stay; it takes uploads again."""
     changing = await change(actor, workspace, None)

@@ -45,19 +45,17 @@ async def connect(request: Request) -> Response:
     """POST /app/{organization}/{workspace}/settings/version-control"""
     workspace, actor = await find(request), visitors.actor(request)
     sent = await visitors.form(request)
+    wanted = {
+        "identifier": sent.get("repository", "").strip(),
+        "installation_id": sent.get("installation", ""),
+        "branch": sent.get("branch", "").strip(),
+        "tags_regex": sent.get("tags_regex", "").strip(),
+        "ingress_submodules": "submodules" in sent,
+        "fork_policy": sent.get("fork_policy"),
+    }
     try:
-        # First, since a commit may be looked at as soon as there is a connection.
-        await workspaces.update(actor, workspace, **_settings(sent))
-        await connections.connect(
-            actor,
-            workspace,
-            identifier=sent.get("repository", "").strip(),
-            installation_id=sent.get("installation", ""),
-            branch=sent.get("branch", "").strip(),
-            tags_regex=sent.get("tags_regex", "").strip(),
-            ingress_submodules="submodules" in sent,
-            fork_policy=sent.get("fork_policy"),
-        )
+        connecting = await connections.change(actor, workspace, wanted)
+        await workspaces.update(actor, workspace, also=connecting.write, **_settings(sent))
     except Invalid as error:
         return await _page(request, workspace, 422, refusal=error.sentence, sent=sent)
     return to(_address(workspace))

@@ -147,7 +147,7 @@ async def test_a_connected_workspace_takes_uploads_to_be_planned_only(
     client: Client, organization: Organization, repository: Repository
 ) -> None:
     net = await factories.make_workspace(organization, "net")
-    await connections.connect(SYSTEM, net, identifier="acme-hub/net", installation_id=repository.installation_id)
+    await factories.connect(SYSTEM, net, identifier="acme-hub/net", installation_id=repository.installation_id)
     path = f"/workspaces/{net.id}/configuration-versions"
     for given in ({}, {"speculative": False}, {"provisional": True}):
         at, detail = refusal(await client.post(path, document("configuration-versions", given)))

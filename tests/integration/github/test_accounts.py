@@ -12,7 +12,6 @@ import pytest
 from app.access.actors import SYSTEM, Actor
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from app.organizations.models import Organization
-from app.vcs import connections
 from app.vcs import installations as usable
 from app.vcs.models import Connection, InstallationLink
 from github_app import accounts, linking
@@ -177,28 +176,28 @@ async def test_where_organizations_share_an_installation_each_connects_what_its_
     assert await usable.repository_names(scene.organization.id, 10) == []
 
     with pytest.raises(Invalid, match="link your GitHub account"):
-        await connections.connect(people.alice, network, **name)
+        await factories.connect(people.alice, network, **name)
     await accounts.link(people.alice, await people.prove(people.alice, "alice-hub"))
     scene.there.collaborators.pop("alice-hub", None)
     refused = []
     for wanted in (there.full_name, "no/such"):
         with pytest.raises(Invalid) as refusal:
-            await connections.connect(people.alice, network, **{**name, "identifier": wanted})
+            await factories.connect(people.alice, network, **{**name, "identifier": wanted})
         refused.append(refusal.value.sentence.replace(wanted, ""))
     assert refused[0] == refused[1]
     scene.github.fail(502, "/collaborators/")
     with pytest.raises(Unavailable):
-        await connections.connect(people.alice, network, **name)
+        await factories.connect(people.alice, network, **name)
     assert await Connection.all().count() == 0
 
     scene.there.collaborators["alice-hub"] = "read"
-    await connections.connect(people.alice, network, **name)
+    await factories.connect(people.alice, network, **name)
     scene.there.collaborators.pop("alice-hub")
-    await connections.connect(people.alice, network, **name, branch="stable")  # the same, sent again, is no new wish
+    await factories.connect(people.alice, network, **name, branch="stable")  # the same, sent again, is no new wish
     mine = await InstallationLink.get(organization_id=scene.organization.id)
     await linking.let_everyone(people.root, mine, True)
     assert await usable.repository_names(scene.organization.id, 10) == [there.full_name]
-    await connections.connect(people.alice, await factories.make_workspace(scene.organization, "second"), **name)
+    await factories.connect(people.alice, await factories.make_workspace(scene.organization, "second"), **name)
     foreign = await factories.make_workspace(people.other, "theirs")
     with pytest.raises(Invalid, match="link your GitHub account"):
-        await connections.connect(people.mallory, foreign, **name)
+        await factories.connect(people.mallory, foreign, **name)

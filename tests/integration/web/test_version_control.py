@@ -55,6 +55,8 @@ async def test_a_workspace_is_connected_changed_and_disconnected_on_its_page(
     both = await alice.post(HERE, form | watching | {"trigger_prefixes": "modules"})
     assert (both.status_code, "either trigger prefixes or trigger patterns" in text(both)) == (422, True)
     assert "a/**" in both.text
+    wrong = await alice.post(HERE, form | {"repository": "acme-hub/none", "working_directory": "other"})
+    assert (wrong.status_code, (await Workspace.get(id=workspace.id)).working_directory) == (422, "prod")
     assert _begins_at_once((await alice.get(HERE)).text)
     tags = {"repository": "acme-hub/net", "installation": repository.installation_id, "tags_regex": "^v1"}
     assert (await alice.post(HERE, tags | {"submodules": "on", "fork_policy": "deny"})).status_code == 303
